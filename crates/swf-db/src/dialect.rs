@@ -1,0 +1,58 @@
+//! The few places where the two engines need different SQL text, each with a name.
+
+use crate::Engine;
+
+/// Writes the fragments that differ between PostgreSQL and SQLite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dialect(pub Engine);
+
+impl Dialect {
+    /// The text of a top-level field of a JSON column (`NULL` when absent); numbers come as their text.
+    pub fn json_text(self, column: &str, field: &str) -> String {
+        match self.0 {
+            Engine::Postgres => format!("({column}->>'{field}')"),
+            Engine::Sqlite => format!("CAST(json_extract({column}, '$.{field}') AS TEXT)"),
+        }
+    }
+
+    /// A JSON array of the distinct values of an expression, for use with `GROUP BY`.
+    pub fn json_group_distinct(self, expression: &str) -> String {
+        match self.0 {
+            Engine::Postgres => format!("jsonb_agg(DISTINCT {expression})"),
+            Engine::Sqlite => format!("json_group_array(DISTINCT {expression})"),
+        }
+    }
+
+    /// Turns a JSON value of a parameter into rows `value` of text: `SELECT value FROM …`.
+    pub fn json_each(self, expression: &str) -> String {
+        match self.0 {
+            Engine::Postgres => {
+                format!("(SELECT jsonb_array_elements_text({expression}) AS value) AS each_value")
+            }
+            Engine::Sqlite => format!("json_each({expression})"),
+        }
+    }
+
+    /// Whole seconds between two moments, later minus earlier, as a real number.
+    pub fn seconds_between(self, later: &str, earlier: &str) -> String {
+        match self.0 {
+            Engine::Postgres => {
+                format!("CAST(extract(epoch FROM ({later} - {earlier})) AS double precision)")
+            }
+            Engine::Sqlite => format!("((julianday({later}) - julianday({earlier})) * 86400.0)"),
+        }
+    }
+
+    /// A column as text, whatever its type.
+    pub fn text(self, expression: &str) -> String {
+        format!("CAST({expression} AS TEXT)")
+    }
+
+    /// The address in an `inet` column, without its mask.
+    pub fn inet_text(self, column: &str) -> String {
+        match self.0 {
+            Engine::Postgres => format!("host({column})"),
+            Engine::Sqlite => column.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The values that travel between Rust and either engine.
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize};
+use uuid::Uuid;
+
+/// One value of a row or a parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// SQL NULL. As a parameter it is written into the statement, so it fits a column of any type.
+    Null,
+    /// A boolean; SQLite keeps it as 0 or 1.
+    Bool(bool),
+    /// Any integer, smallint to bigint.
+    Int(i64),
+    /// Any real number, also `numeric`.
+    Float(f64),
+    /// Text of any kind.
+    Text(String),
+    /// A moment; SQLite keeps it as UTC text of fixed width, so text order is time order.
+    Time(DateTime<Utc>),
+    /// A time without zone, as PanDA's tables have it (UTC by their convention).
+    Naive(NaiveDateTime),
+    /// A UUID; SQLite keeps it as hyphenated text.
+    Uuid(Uuid),
+    /// A JSON document; SQLite keeps it as text.
+    Json(serde_json::Value),
+}
+
+/// How SQLite stores moments: UTC, microseconds always written.
+pub(crate) const TIME_TEXT: &str = "%Y-%m-%dT%H:%M:%S%.6f+00:00";
+/// How SQLite stores times without zone.
+pub(crate) const NAIVE_TEXT: &str = "%Y-%m-%dT%H:%M:%S%.6f";
+
+impl Value {
+    /// True for SQL NULL.
+    pub fn is_null(&self) -> bool {
+        matches!(self, Value::Null)
+    }
+}
+
+macro_rules! from {
+    ($($type:ty => $make:expr),* $(,)?) => {
+        $(impl From<$type> for Value {
+            fn from(v: $type) -> Value { let make: fn($type) -> Value = $make; make(v) }
+        })*
+    };
+}
+from! {
+    bool => Value::Bool,
+    i16 => |v| Value::Int(v.into()),
+    i32 => |v| Value::Int(v.into()),
+    i64 => Value::Int,
+    u32 => |v| Value::Int(v.into()),
+    f64 => Value::Float,
+    String => Value::Text,
+    &str => |v| Value::Text(v.to_owned()),
+    &String => |v| Value::Text(v.clone()),
+    DateTime<Utc> => Value::Time,
+    NaiveDateTime => Value::Naive,
+    Uuid => Value::Uuid,
+    serde_json::Value => Value::Json,
+    Json => |v| Value::Json(v.0),
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(v: Option<T>) -> Value {
+        v.map_or(Value::Null, Into::into)
+    }
+}
+
+/// A JSON document in a row: a field of this type is read as JSON from either engine
+/// (SQLite has only text, so a plain `serde_json::Value` field would come back as a string).
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Json(pub serde_json::Value);
+
+/// The name by which the row deserialiser recognises a [`Json`] field.
+pub(crate) const JSON_NEWTYPE: &str = "swf_db::Json";
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Json, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Json;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a JSON document")
+            }
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, d: D) -> Result<Json, D::Error> {
+                serde_json::Value::deserialize(d).map(Json)
+            }
+        }
+        deserializer.deserialize_newtype_struct(JSON_NEWTYPE, Visitor)
+    }
+}
