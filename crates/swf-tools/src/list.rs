@@ -1,0 +1,356 @@
+//! What all list tools share: time windows, keyset pages, the byte ceiling, and the frame of the answer.
+
+use chrono::{DateTime, LocalResult, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use swf_db::{Row, Sql};
+
+use crate::{Cx, Error};
+
+/// A link to a web page.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema, PartialEq)]
+pub struct Link {
+    /// What the page shows.
+    pub title: String,
+    /// Its address.
+    pub url: String,
+}
+
+/// The answer of every list tool.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct List<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// Rows that match, also those not returned.
+    pub total_count: i64,
+    /// True when there are rows after the last one returned.
+    pub has_more: bool,
+    /// Pages for people.
+    pub monitor_urls: Vec<Link>,
+    /// When and over what the answer was true.
+    pub as_of: AsOf,
+    /// Set when rows were left out to keep the answer within its byte ceiling.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub truncated: Option<Truncated>,
+    /// Arguments that fetch the following rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<Map<String, Value>>,
+}
+
+/// When and over what an answer was true.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct AsOf {
+    /// The moment of the answer.
+    pub time: String,
+    /// Start of the time window, null when unbounded.
+    pub start_time: Option<String>,
+    /// End of the time window, null when open.
+    pub end_time: Option<String>,
+    /// Filters in force.
+    pub filters: Map<String, Value>,
+    /// How fresh the sources are.
+    pub sources: crate::sources::Sources,
+}
+
+/// What the byte ceiling cut off.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Truncated {
+    /// Rows of this page that were left out.
+    pub rows: usize,
+    /// The ceiling in bytes.
+    pub limit_bytes: usize,
+}
+
+/// A time window; both ends inclusive.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Window {
+    /// Earliest time.
+    pub start: Option<DateTime<Utc>>,
+    /// Latest time.
+    pub end: Option<DateTime<Utc>>,
+}
+
+/// ISO 8601 in UTC with `+00:00`, as every answer has it.
+pub fn iso(time: DateTime<Utc>) -> String {
+    time.to_rfc3339()
+}
+
+/// Reads an ISO 8601 time. Without an offset it is taken in `zone`; a time that the zone's clock change
+/// skips or repeats is refused.
+pub fn parse_time(field: &str, text: &str, zone: Tz) -> Result<DateTime<Utc>, Error> {
+    let text = text.trim();
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        return Ok(time.with_timezone(&Utc));
+    }
+    if let Ok(time) = DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%:z") {
+        return Ok(time.with_timezone(&Utc));
+    }
+    let forms = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
+    let naive = forms
+        .iter()
+        .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
+        .or_else(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().and_then(|d| d.and_hms_opt(0, 0, 0)));
+    let Some(naive) = naive else {
+        return Err(Error::invalid(
+            field,
+            format!("'{text}' is not an ISO 8601 time such as 2026-01-13T11:00:00Z"),
+        ));
+    };
+    match zone.from_local_datetime(&naive) {
+        LocalResult::Single(time) => Ok(time.with_timezone(&Utc)),
+        LocalResult::Ambiguous(a, b) => Err(Error::invalid(
+            field,
+            format!(
+                "'{text}' happens twice in {zone} (clock change): write {} or {}",
+                iso(a.with_timezone(&Utc)),
+                iso(b.with_timezone(&Utc))
+            ),
+        )),
+        LocalResult::None => Err(Error::invalid(
+            field,
+            format!("'{text}' does not exist in {zone} (clock change): give an offset, for example {text}Z"),
+        )),
+    }
+}
+
+/// The window that a call asks for, or the default one reaching back from now.
+pub fn window(
+    cx: &Cx,
+    start: Option<&str>,
+    end: Option<&str>,
+    default: Option<TimeDelta>,
+) -> Result<Window, Error> {
+    let zone = cx.settings().time_zone;
+    let start = start.map(|t| parse_time("start_time", t, zone)).transpose()?;
+    let end = end.map(|t| parse_time("end_time", t, zone)).transpose()?;
+    if let (Some(s), Some(e)) = (start, end)
+        && s > e
+    {
+        return Err(Error::invalid("start_time", format!("{} is after end_time {}", iso(s), iso(e))));
+    }
+    let start = match (start, end, default) {
+        (None, None, Some(back)) => Some(cx.now - back),
+        // An end without a start reaches the same distance back from that end.
+        (None, Some(e), Some(back)) => Some(e - back),
+        (given, _, _) => given,
+    };
+    Ok(Window { start, end })
+}
+
+/// A list query: the parts that differ between list tools.
+pub struct Listing<'a> {
+    /// Context of the call.
+    pub cx: &'a Cx,
+    /// The tool's input, from which `next` is made.
+    pub input: Map<String, Value>,
+    /// Columns, named like the item's fields.
+    pub select: String,
+    /// Tables with joins.
+    pub from: String,
+    /// Conditions without the cursor, as `WHERE …` or empty, with their values.
+    pub conditions: Sql,
+    /// The sort key (an expression), and whether it is descending.
+    pub key: (&'static str, bool),
+    /// A unique expression that breaks ties, sorted in the same direction.
+    pub tie: &'static str,
+    /// Rows at most when the call names no `limit`.
+    pub maximum: i64,
+    /// The window in force.
+    pub window: Window,
+    /// Link to the page with the same filters.
+    pub link: Link,
+}
+
+/// Serialises a tool's input back into arguments, absent ones left out.
+pub fn arguments(input: &impl Serialize) -> Map<String, Value> {
+    match serde_json::to_value(input) {
+        Ok(Value::Object(map)) => map.into_iter().filter(|(_, v)| !v.is_null()).collect(),
+        _ => Map::new(),
+    }
+}
+
+/// Rows at most in one answer, whatever `limit` asks for.
+pub const LIMIT_MAX: i64 = 1000;
+
+impl Listing<'_> {
+    /// Runs the count and the page.
+    pub async fn fetch<T: DeserializeOwned + Serialize>(self) -> Result<List<T>, Error> {
+        let limit = match self.input.get("limit").and_then(Value::as_i64) {
+            None => self.maximum,
+            Some(n @ 1..=LIMIT_MAX) => n,
+            Some(n) => {
+                return Err(Error::invalid("limit", format!("{n} is not between 1 and {LIMIT_MAX}")));
+            }
+        };
+        let mut count = Sql::new(format!("SELECT count(*) FROM {}", self.from));
+        count.push(self.conditions.text(), self.conditions.values().to_vec());
+        let total_count: i64 = self.cx.db.fetch_one(&count).await?;
+        let rows = self.cx.db.rows(&self.page(limit)?).await?;
+        self.answer(rows, limit, total_count).await
+    }
+
+    fn page(&self, limit: i64) -> Result<Sql, Error> {
+        let (key, descending) = self.key;
+        let mut sql = Sql::new(format!(
+            "SELECT {}, {} AS page_key, {} AS page_tie FROM {}",
+            self.select, key, self.tie, self.from
+        ));
+        sql.push(self.conditions.text(), self.conditions.values().to_vec());
+        let word = if self.conditions.text().trim().is_empty() { "WHERE" } else { "AND" };
+        if let Some(cursor) = self.input.get("cursor").and_then(Value::as_str) {
+            let less = if descending { "<" } else { ">" };
+            let Cursor { key: at, tie } = Cursor::decode(cursor)?;
+            match at {
+                swf_db::Value::Null => sql.push(
+                    &format!("{word} ({key} IS NULL AND {} {less} ?)", self.tie),
+                    [tie],
+                ),
+                at => sql.push(
+                    &format!("{word} ({key} {less} ? OR ({key} = ? AND {} {less} ?) OR {key} IS NULL)", self.tie),
+                    [at.clone(), at, tie],
+                ),
+            };
+        }
+        let direction = if descending { "DESC" } else { "ASC" };
+        sql.push(
+            &format!("ORDER BY {key} {direction} NULLS LAST, {} {direction} LIMIT ?", self.tie),
+            [(limit + 1).into()],
+        );
+        Ok(sql)
+    }
+
+    async fn answer<T: DeserializeOwned + Serialize>(
+        self,
+        rows: Vec<Row>,
+        limit: i64,
+        total_count: i64,
+    ) -> Result<List<T>, Error> {
+        let ceiling = self.cx.settings().answer_ceiling;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut has_more = rows.len() > limit;
+        let page = rows.len().min(limit);
+        let (mut items, mut bytes, mut last, mut truncated) = (Vec::new(), 2000, None, None);
+        for row in rows.into_iter().take(limit) {
+            let at = Cursor::of(&row);
+            let item: T = row.read()?;
+            bytes += serde_json::to_string(&item).map_err(Error::internal)?.len() + 1;
+            if bytes > ceiling && !items.is_empty() {
+                truncated = Some(Truncated { rows: page - items.len(), limit_bytes: ceiling });
+                has_more = true;
+                break;
+            }
+            last = at;
+            items.push(item);
+        }
+        let next = has_more.then(|| {
+            let mut next = self.input.clone();
+            next.insert("cursor".into(), last.map(|c| c.encode()).unwrap_or_default().into());
+            // A default window moves with the clock; the next page must see the same one.
+            for (name, time) in [("start_time", self.window.start), ("end_time", self.window.end)] {
+                if let Some(time) = time {
+                    next.insert(name.into(), iso(time).into());
+                }
+            }
+            next
+        });
+        let mut filters = self.input.clone();
+        for paging in ["limit", "cursor", "start_time", "end_time", "detail"] {
+            filters.remove(paging);
+        }
+        Ok(List {
+            items,
+            total_count,
+            has_more,
+            monitor_urls: vec![self.link],
+            as_of: AsOf {
+                time: iso(self.cx.now),
+                start_time: self.window.start.map(iso),
+                end_time: self.window.end.map(iso),
+                filters,
+                sources: crate::sources::sources(self.cx).await,
+            },
+            truncated,
+            next,
+        })
+    }
+}
+
+/// Where a page ended: sort key and tie breaker of its last row.
+struct Cursor {
+    key: swf_db::Value,
+    tie: swf_db::Value,
+}
+
+impl Cursor {
+    fn of(row: &Row) -> Option<Cursor> {
+        Some(Cursor { key: row.get("page_key")?.clone(), tie: row.get("page_tie")?.clone() })
+    }
+
+    /// Type letter and text of each part; SQLite's times and ids are texts already.
+    fn encode(&self) -> String {
+        json!([part(&self.key), part(&self.tie)]).to_string()
+    }
+
+    fn decode(text: &str) -> Result<Cursor, Error> {
+        let bad = || Error::invalid("cursor", format!("'{text}' is not a cursor; use the one in `next` of the earlier answer as it is"));
+        let [key, tie]: [Value; 2] = serde_json::from_str(text).map_err(|_| bad())?;
+        Ok(Cursor { key: unpart(&key).ok_or_else(bad)?, tie: unpart(&tie).ok_or_else(bad)? })
+    }
+}
+
+fn part(value: &swf_db::Value) -> Value {
+    use swf_db::Value as V;
+    match value {
+        V::Int(i) => json!(i),
+        V::Text(t) => json!(format!("s{t}")),
+        V::Time(t) => json!(format!("t{}", t.to_rfc3339())),
+        V::Naive(t) => json!(format!("n{}", t.format("%Y-%m-%dT%H:%M:%S%.6f"))),
+        V::Uuid(u) => json!(format!("u{u}")),
+        V::Float(f) => json!(format!("f{f}")),
+        V::Bool(b) => json!(b),
+        V::Null | V::Json(_) => Value::Null,
+    }
+}
+
+fn unpart(value: &Value) -> Option<swf_db::Value> {
+    use swf_db::Value as V;
+    match value {
+        Value::Null => Some(V::Null),
+        Value::Bool(b) => Some(V::Bool(*b)),
+        Value::Number(n) => n.as_i64().map(V::Int),
+        Value::String(s) => {
+            let mut chars = s.chars();
+            let kind = chars.next()?;
+            let rest = chars.as_str();
+            match kind {
+                's' => Some(V::Text(rest.to_owned())),
+                't' => DateTime::parse_from_rfc3339(rest).ok().map(|t| V::Time(t.with_timezone(&Utc))),
+                'n' => NaiveDateTime::parse_from_str(rest, "%Y-%m-%dT%H:%M:%S%.f").ok().map(V::Naive),
+                'u' => rest.parse().ok().map(V::Uuid),
+                'f' => rest.parse().ok().map(V::Float),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_without_offset_is_read_in_the_zone_and_impossible_ones_are_refused() {
+        let zone = chrono_tz::America::New_York;
+        let at = |text: &str| parse_time("start_time", text, zone).map(iso).map_err(|e| e.to_string());
+        assert_eq!(at("2026-01-13T11:00:00").unwrap(), "2026-01-13T16:00:00+00:00");
+        assert_eq!(at("2026-01-13T11:00:00Z").unwrap(), "2026-01-13T11:00:00+00:00");
+        assert_eq!(at("2026-01-13").unwrap(), "2026-01-13T05:00:00+00:00");
+        assert!(at("2026-11-01T01:30:00").unwrap_err().contains("happens twice"));
+        assert!(at("2026-03-08T02:30:00").unwrap_err().contains("does not exist"));
+        assert!(at("yesterday").unwrap_err().contains("'yesterday' is not an ISO 8601 time"));
+    }
+}

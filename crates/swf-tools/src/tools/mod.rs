@@ -1,0 +1,6 @@
+//! The tools, one file each, in groups; [`GROUPS`] is the only list of them.
+
+use crate::ToolDef;
+
+/// All groups, in the order of the documents.
+pub const GROUPS: &[&[ToolDef]] = &[];
