@@ -1,1 +1,3 @@
-//! placeholder
+//! What the monitor knows and does: tables, counters, tools.
+
+pub mod tables;
