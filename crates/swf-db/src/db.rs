@@ -15,7 +15,7 @@ use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
     SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{AssertSqlSafe, Arguments, ConnectOptions, PgConnection, SqlSafeStr};
+use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, PgConnection, SqlSafeStr};
 
 use crate::value::{NAIVE_TEXT, TIME_TEXT};
 use crate::{Dialect, Error, Row, Sql, Value};
@@ -192,9 +192,9 @@ impl Db {
     pub async fn begin(&self) -> Result<Tx<'_>, Error> {
         let inner = match &self.pool {
             Pool::Postgres(pool) => TxInner::Postgres(pool.begin().await.map_err(Error::from_statement)?),
-            Pool::Sqlite { write, .. } => TxInner::Sqlite(
-                write.begin_with("BEGIN IMMEDIATE").await.map_err(Error::from_statement)?,
-            ),
+            Pool::Sqlite { write, .. } => {
+                TxInner::Sqlite(write.begin_with("BEGIN IMMEDIATE").await.map_err(Error::from_statement)?)
+            }
         };
         Ok(Tx { inner, statements: &self.statements })
     }
@@ -365,9 +365,7 @@ fn postgres_rows(rows: Result<Vec<sqlx::postgres::PgRow>, sqlx::Error>) -> Resul
     let rows = rows.map_err(Error::from_statement)?;
     let Some(first) = rows.first() else { return Ok(Vec::new()) };
     let names = Row::names_of(first.columns());
-    rows.iter()
-        .map(|r| Row::from_postgres(names.clone(), r).map_err(|e| Error::Row(e.to_string())))
-        .collect()
+    rows.iter().map(|r| Row::from_postgres(names.clone(), r).map_err(|e| Error::Row(e.to_string()))).collect()
 }
 
 fn sqlite_rows(rows: Result<Vec<sqlx::sqlite::SqliteRow>, sqlx::Error>) -> Result<Vec<Row>, Error> {
@@ -375,9 +373,7 @@ fn sqlite_rows(rows: Result<Vec<sqlx::sqlite::SqliteRow>, sqlx::Error>) -> Resul
     let rows = rows.map_err(Error::from_statement)?;
     let Some(first) = rows.first() else { return Ok(Vec::new()) };
     let names = Row::names_of(first.columns());
-    rows.iter()
-        .map(|r| Row::from_sqlite(names.clone(), r).map_err(|e| Error::Row(e.to_string())))
-        .collect()
+    rows.iter().map(|r| Row::from_sqlite(names.clone(), r).map_err(|e| Error::Row(e.to_string()))).collect()
 }
 
 fn postgres_arguments(sql: &Sql) -> Result<PgArguments, Error> {

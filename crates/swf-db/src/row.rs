@@ -52,16 +52,12 @@ impl Row {
     }
 
     pub(crate) fn from_postgres(names: Arc<[String]>, row: &PgRow) -> Result<Row, sqlx::Error> {
-        let values = (0..names.len())
-            .map(|i| postgres_value(row, i))
-            .collect::<Result<_, _>>()?;
+        let values = (0..names.len()).map(|i| postgres_value(row, i)).collect::<Result<_, _>>()?;
         Ok(Row { names, values })
     }
 
     pub(crate) fn from_sqlite(names: Arc<[String]>, row: &SqliteRow) -> Result<Row, sqlx::Error> {
-        let values = (0..names.len())
-            .map(|i| sqlite_value(row, i))
-            .collect::<Result<_, _>>()?;
+        let values = (0..names.len()).map(|i| sqlite_value(row, i)).collect::<Result<_, _>>()?;
         Ok(Row { names, values })
     }
 }

@@ -31,6 +31,45 @@ pub struct Column {
     pub null: bool,
     /// What the application writes when nothing is given; the database itself has no defaults.
     pub default: Default,
+    /// Clients may give `""` where a value is demanded.
+    pub blank: bool,
+    /// The only values clients may give; empty for any. The database itself does not check them.
+    pub choices: &'static [&'static str],
+}
+
+impl Column {
+    /// A column that must have a value and has no default.
+    pub const fn new(name: &'static str, kind: Kind) -> Column {
+        Column { name, kind, null: false, default: Default::None, blank: false, choices: &[] }
+    }
+
+    /// The same, may be NULL.
+    #[must_use]
+    pub const fn or_null(mut self) -> Column {
+        self.null = true;
+        self
+    }
+
+    /// The same with a default.
+    #[must_use]
+    pub const fn with(mut self, default: Default) -> Column {
+        self.default = default;
+        self
+    }
+
+    /// The same, `""` allowed.
+    #[must_use]
+    pub const fn blank(mut self) -> Column {
+        self.blank = true;
+        self
+    }
+
+    /// The same, limited to some values.
+    #[must_use]
+    pub const fn one_of(mut self, choices: &'static [&'static str]) -> Column {
+        self.choices = choices;
+        self
+    }
 }
 
 /// Column types, named as PostgreSQL names them.
@@ -77,6 +116,8 @@ pub enum Default {
     Text(&'static str),
     /// `{}`
     EmptyObject,
+    /// The time of the insert unless the caller gives one.
+    Now,
     /// The time of the insert; never settable by clients.
     Created,
     /// The time of the last save; never settable by clients.
@@ -125,6 +166,72 @@ pub enum OnDelete {
     Cascade,
     /// The delete is refused.
     Protect,
+}
+
+/// Everything a database of record consists of.
+#[derive(Debug, Clone, Copy)]
+pub struct Schema {
+    /// The shared tables, each after those it refers to. On a database that Django made they are Django's.
+    pub tables: &'static [&'static Table],
+    /// Columns of shared tables that a database may lack; made where the shared tables are ours.
+    pub later: &'static [Later],
+    /// Tables nobody else knows; on PostgreSQL they live in the schema `swf`.
+    pub own: &'static [&'static Table],
+    /// Rows a new database starts with: table and key; the other columns get their defaults.
+    pub first_rows: &'static [(&'static str, i64)],
+    /// What later versions added, in ascending order of version. Version 1 is the schema's first state;
+    /// `tables` and `own` always describe the newest.
+    pub steps: &'static [Step],
+}
+
+/// A column that not every database has.
+#[derive(Debug, Clone, Copy)]
+pub struct Later {
+    /// The table.
+    pub table: &'static str,
+    /// The column; always nullable.
+    pub column: Column,
+    /// What swf does when it is absent.
+    pub absent: &'static str,
+}
+
+/// One version of the schema.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// Version reached by it, 2 or more.
+    pub version: i64,
+    /// A few words for the ledger.
+    pub name: &'static str,
+    /// What it adds. Nothing is ever taken away, so an older swf still runs on a newer schema.
+    pub changes: &'static [Change],
+}
+
+/// One addition.
+#[derive(Debug, Clone, Copy)]
+pub enum Change {
+    /// A new table with its indexes.
+    Table(&'static Table),
+    /// A new nullable column of a table.
+    Column(&'static str, Column),
+    /// A new index of a table.
+    Index(&'static str, Index),
+}
+
+impl Schema {
+    /// The newest version.
+    pub fn version(&self) -> i64 {
+        self.steps.last().map_or(1, |s| s.version)
+    }
+
+    /// A shared table by name.
+    pub fn table(&self, name: &str) -> Option<&'static Table> {
+        self.tables.iter().copied().find(|t| t.name == name)
+    }
+
+    /// True for the name of one of swf's own tables.
+    pub fn is_own(&self, name: &str) -> bool {
+        self.own.iter().any(|t| t.name == name)
+    }
 }
 
 impl Table {
