@@ -408,7 +408,7 @@ fn sqlite_arguments(sql: &Sql) -> Result<SqliteArguments, Error> {
             Value::Time(v) => out.add(v.format(TIME_TEXT).to_string()),
             Value::Naive(v) => out.add(v.format(NAIVE_TEXT).to_string()),
             Value::Uuid(v) => out.add(v.to_string()),
-            Value::Json(v) => out.add(v.to_string()),
+            Value::Json(v) => out.add(crate::value::jsonb_order(v).to_string()),
         };
         added.map_err(|e| Error::Row(e.to_string()))?;
     }

@@ -8,11 +8,15 @@ pub mod caller;
 pub mod clock;
 pub mod error;
 pub mod gate;
+pub mod links;
 pub mod list;
+pub mod liveness;
 pub mod registry;
 pub mod settings;
 pub mod sources;
 pub mod tables;
+pub mod testbed_config;
+pub mod time;
 pub mod tool;
 pub mod tools;
 
