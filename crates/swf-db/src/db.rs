@@ -40,7 +40,8 @@ pub struct Options {
     pub acquire_timeout: Duration,
     /// Refuse every write: `default_transaction_read_only` on PostgreSQL, `query_only` on SQLite.
     pub read_only: bool,
-    /// Further PostgreSQL settings, sent at connect (`jit` = `off`, `search_path`, …).
+    /// Further PostgreSQL settings, sent at connect (`jit` = `off`, …). Unless `search_path` is among them
+    /// it becomes `public,swf`: the shared tables, then swf's own.
     pub settings: Vec<(String, String)>,
     /// SQLite files to attach: schema name and path.
     pub attach: Vec<(String, String)>,
@@ -212,6 +213,11 @@ impl Db {
 }
 
 impl Tx<'_> {
+    /// SQL fragments of this engine.
+    pub fn dialect(&self) -> Dialect {
+        Dialect(self.engine())
+    }
+
     /// The engine.
     pub fn engine(&self) -> Engine {
         match self.inner {
@@ -279,6 +285,9 @@ fn open_postgres(url: &str, options: &Options) -> Result<Pool, Error> {
     let bad = |e: sqlx::Error| Error::Url { url: without_password(url), why: e.to_string() };
     let mut settings = options.settings.clone();
     settings.push(("timezone".into(), "UTC".into()));
+    if settings.iter().all(|(name, _)| name != "search_path") {
+        settings.push(("search_path".into(), format!("public,{}", crate::ddl::OWN_SCHEMA)));
+    }
     if let Some(limit) = options.statement_timeout {
         settings.push(("statement_timeout".into(), limit.as_millis().to_string()));
     }
