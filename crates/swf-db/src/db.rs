@@ -388,13 +388,12 @@ fn sqlite_rows(rows: Result<Vec<sqlx::sqlite::SqliteRow>, sqlx::Error>) -> Resul
 fn postgres_arguments(sql: &Sql) -> Result<PgArguments, Error> {
     let mut out = PgArguments::default();
     for value in sql.values().iter().filter(|v| !v.is_null()) {
-        let added = match value.clone() {
+        let added = match value.clone().without_nul() {
             Value::Null => Ok(()),
             Value::Bool(v) => out.add(v),
             Value::Int(v) => out.add(v),
             Value::Float(v) => out.add(v),
-            // PostgreSQL text cannot hold NUL; the sender's text is kept, the NUL made visible.
-            Value::Text(v) => out.add(if v.contains('\0') { v.replace('\0', "\u{fffd}") } else { v }),
+            Value::Text(v) => out.add(v),
             Value::Time(v) => out.add(v),
             Value::Naive(v) => out.add(v),
             Value::Uuid(v) => out.add(v),
@@ -408,7 +407,7 @@ fn postgres_arguments(sql: &Sql) -> Result<PgArguments, Error> {
 fn sqlite_arguments(sql: &Sql) -> Result<SqliteArguments, Error> {
     let mut out = SqliteArguments::default();
     for value in sql.values().iter().filter(|v| !v.is_null()) {
-        let added = match value.clone() {
+        let added = match value.clone().without_nul() {
             Value::Null => Ok(()),
             Value::Bool(v) => out.add(v),
             Value::Int(v) => out.add(v),

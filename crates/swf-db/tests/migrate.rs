@@ -1,5 +1,7 @@
 //! Making, upgrading and checking a small schema on both engines.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may fail")]
+
 mod common;
 
 use common::{OWN, OWNER, SCHEMA, VALUES};

@@ -1,5 +1,7 @@
 //! Values, errors and transactions on both engines.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may fail")]
+
 mod common;
 
 use std::time::Duration;
@@ -103,6 +105,20 @@ async fn every_kind_of_value_comes_back_as_it_was_written_on_both_engines() {
         let sql = Sql::new("SELECT * FROM probe_values ORDER BY id");
         let read: Vec<Probe> = db.fetch_all(&sql).await.unwrap();
         assert_eq!(read, probes);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_nul_character_is_kept_visible_in_text_and_json() {
+    on_each_db(Some(&common::SCHEMA), async |db: TestDb| {
+        let document = serde_json::json!({"k\0": ["\0", {"deep": "a\0b"}]});
+        let probe = Probe { long: Some("a\0b".into()), document: Some(Json(document)), ..nothing() };
+        write(&db, &probe).await.unwrap();
+        let read: Probe = db.fetch_one(&Sql::new("SELECT * FROM probe_values")).await.unwrap();
+        assert_eq!(read.long.as_deref(), Some("a\u{fffd}b"));
+        let visible = serde_json::json!({"k\u{fffd}": ["\u{fffd}", {"deep": "a\u{fffd}b"}]});
+        assert_eq!(read.document, Some(Json(visible)));
     })
     .await;
 }

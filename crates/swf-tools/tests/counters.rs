@@ -1,5 +1,7 @@
 //! The shared counters on both engines.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may fail")]
+
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeZone, Utc};

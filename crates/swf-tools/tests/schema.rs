@@ -1,6 +1,8 @@
 //! The tables against the facts of the contract (`fixtures/contract_schema.json`), as data and as really made,
 //! and against a database made the way Django makes it.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may fail")]
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
