@@ -14,6 +14,7 @@ pub mod liveness;
 pub mod registry;
 pub mod settings;
 pub mod sources;
+pub mod counters;
 pub mod tables;
 pub mod testbed_config;
 pub mod time;
