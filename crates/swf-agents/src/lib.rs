@@ -1,1 +1,3 @@
-//! placeholder
+//! The daemons of the testbed.
+
+pub mod supervise;
