@@ -1,1 +1,2 @@
-//! placeholder
+//! Surfaces.
+pub mod mcp;
