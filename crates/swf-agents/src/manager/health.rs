@@ -25,6 +25,7 @@ impl Manager {
         let mut tick = interval(self.config.heartbeat);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut agents, mut bus) = (self.backend.changes(), self.bus.status());
+        let mut connected = bus.borrow_and_update().connected;
         let mut asked = signal(SignalKind::user_defined1())
             .map_err(|error| tracing::warn!(%error, "SIGUSR1 will not be heard"))
             .ok();
@@ -41,12 +42,25 @@ impl Manager {
                 _ = tick.tick() => {}
                 _ = usr1 => {}
                 // Both live as long as the manager, so neither ever fails.
-                Ok(()) = agents.changed() => drop(self.unless_ending(sleep(GATHER)).await),
-                Ok(()) = bus.changed() => drop(self.unless_ending(sleep(GATHER)).await),
+                Ok(()) = agents.changed() => self.gather().await,
+                Ok(()) = bus.changed() => {
+                    // Attempts to reconnect are changes too, but nothing new for the monitor.
+                    if bus.borrow_and_update().connected == connected {
+                        continue;
+                    }
+                    self.gather().await;
+                }
             }
             agents.mark_unchanged();
-            bus.mark_unchanged();
+            connected = bus.borrow_and_update().connected;
             self.unless_ending(self.beat(false)).await;
+        }
+    }
+
+    async fn gather(&self) {
+        tokio::select! {
+            () = sleep(GATHER) => {}
+            () = self.shutdown.cancelled() => {}
         }
     }
 

@@ -142,15 +142,16 @@ impl Manager {
         tasks.spawn(Arc::clone(&self).work(inbox));
         tasks.spawn(Arc::clone(&self).heartbeats());
         tasks.spawn(Arc::clone(&self).observe());
+        let mut failed = Ok(());
         while let Some(ended) = tasks.join_next().await {
             // Tasks end at shutdown only; one that fails ends the manager, whose supervisor starts another.
             if let Err(error) = ended {
                 self.shutdown.cancel();
-                tracing::error!(%error, "a task of the agent manager failed");
+                failed = Err(error).context("a task of the agent manager failed");
             }
         }
         let manager = Arc::into_inner(self).context("a task of the agent manager is still at work")?;
-        manager.finish().await
+        manager.finish().await.and(failed)
     }
 
     /// Stops everything in order. The testbed is not wanted any more: who ended the manager ended it.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use swf_agents::manager::run_manager;
+use swf_agents::manager::{ManagerConfig, run_manager};
 use tokio_util::sync::CancellationToken;
 
 use crate::helpers::{alive, members, pid_in, role, role_folder, signal, wait_for};
@@ -25,7 +25,10 @@ async fn a_testbed_is_started_watched_and_stopped_on_command() {
     assert_eq!((&alive_answer["status"], &alive_answer["success"]), (&json!("alive"), &json!(true)));
     assert_eq!(alive_answer["username"], "ann");
     let idle = asker.command("status").await;
-    assert_eq!((&idle["message"], &idle["agents_running"], &idle["agents"]), (&json!("idle"), &json!(false), &json!([])));
+    assert_eq!(
+        (&idle["message"], &idle["agents_running"], &idle["agents"]),
+        (&json!("idle"), &json!(false), &json!([]))
+    );
     let beat = beats.until("an idle heartbeat", |beat| beat["mq_connected"] == true).await;
     assert_eq!(beat["instance_name"], "agent-manager-ann");
     assert_eq!(
@@ -44,7 +47,11 @@ async fn a_testbed_is_started_watched_and_stopped_on_command() {
     let refused = asker.command("start_testbed").await;
     assert_eq!(refused["success"], false);
     let error = refused["error"].as_str().unwrap();
-    assert!(error.contains("runs already: workflow-runner RUNNING, example-data-agent RUNNING; send stop_testbed"), "{error}");
+    assert!(
+        error
+            .contains("runs already: workflow-runner RUNNING, example-data-agent RUNNING; send stop_testbed"),
+        "{error}"
+    );
 
     let group = pid(&started, "example-data-agent");
     assert_eq!(members(group).len(), 2, "the script and its child");
@@ -53,7 +60,10 @@ async fn a_testbed_is_started_watched_and_stopped_on_command() {
     assert_eq!(members(group), [0; 0]);
     let log = std::fs::read_to_string(folder.path().join("logs/example-data-agent.log")).unwrap();
     let path = folder.path().join("testbed.toml");
-    assert_eq!(log, "data with testbed.toml and testbed.toml\n".replace("testbed.toml", path.to_str().unwrap()));
+    assert_eq!(
+        log,
+        "data with testbed.toml and testbed.toml\n".replace("testbed.toml", path.to_str().unwrap())
+    );
 
     manager.end().await;
     let last = beats.all().pop().unwrap();
@@ -71,7 +81,10 @@ async fn the_chosen_configuration_reaches_the_agents_and_outlives_a_restart() {
     let started = asker.ask(json!({"command": "start_testbed", "config_name": "other"})).await;
     let want = ["workflow-runner RUNNING", "example-fastmon-agent RUNNING"];
     assert_eq!(states(&started), want);
-    assert_eq!((&started["namespace"], started["config"].as_str().unwrap().ends_with("/other.toml")), (&json!("other"), true));
+    assert_eq!(
+        (&started["namespace"], started["config"].as_str().unwrap().ends_with("/other.toml")),
+        (&json!("other"), true)
+    );
     let again = asker.command("restart").await;
     assert_eq!(states(&again), want);
     assert_ne!(pid(&again, "workflow-runner"), pid(&started, "workflow-runner"));
@@ -99,7 +112,10 @@ async fn an_agent_that_does_not_start_is_named_with_its_last_log_lines_and_the_r
     let failed = asker.answer().await;
     assert_eq!((&failed["correlation_id"], &failed["success"]), (&json!(start), &json!(false)));
     let error = failed["error"].as_str().unwrap();
-    assert!(error.starts_with("1 of 2 agents did not start, so all were stopped: example-data-agent FATAL"), "{error}");
+    assert!(
+        error.starts_with("1 of 2 agents did not start, so all were stopped: example-data-agent FATAL"),
+        "{error}"
+    );
     assert!(error.ends_with("| no broker for data)"), "{error}");
     assert_eq!(states(&failed), ["workflow-runner STOPPED", "example-data-agent FATAL"]);
     // Put right, it starts.
@@ -130,7 +146,11 @@ async fn a_killed_agent_comes_back_unless_the_kill_was_asked_for() {
     let victim = pid(&now, "example-data-agent");
     let identities = folder.path().join("data/agents");
     std::fs::create_dir_all(&identities).unwrap();
-    std::fs::write(identities.join("nstest-data.id"), json!({"id": 7, "monitor": "", "pid": victim}).to_string()).unwrap();
+    std::fs::write(
+        identities.join("nstest-data.id"),
+        json!({"id": 7, "monitor": "", "pid": victim}).to_string(),
+    )
+    .unwrap();
     let killed = asker.ask(json!({"command": "kill_agent", "name": "data-agent-ann-7"})).await;
     assert_eq!(killed["success"], true, "{killed}");
     assert_eq!(states(&killed), ["workflow-runner RUNNING", "example-data-agent STOPPED"]);
@@ -138,7 +158,9 @@ async fn a_killed_agent_comes_back_unless_the_kill_was_asked_for() {
     let beat = beats.until("a degraded heartbeat", |beat| beat["status"] == "WARNING").await;
     assert!(beat["description"].as_str().unwrap().ends_with("running, 1 of 2 agents RUNNING"));
     let unknown = asker.ask(json!({"command": "kill_agent", "name": "data-agent-bob-7"})).await;
-    assert!(unknown["error"].as_str().unwrap().contains("known programs: workflow-runner, example-data-agent"));
+    assert!(
+        unknown["error"].as_str().unwrap().contains("known programs: workflow-runner, example-data-agent")
+    );
     manager.end().await;
 }
 
@@ -170,7 +192,9 @@ async fn the_broker_may_go_and_come_back() {
     let manager = Running::start(place.config());
     assert_eq!(Asker::new(&place).await.command("ping").await["status"], "alive");
     first.end().await;
-    let down = beats.until("an honest heartbeat", |beat| beat["mq_connected"] == false && beat["status"] == "ERROR").await;
+    let down = beats
+        .until("an honest heartbeat", |beat| beat["mq_connected"] == false && beat["status"] == "ERROR")
+        .await;
     assert!(down["description"].as_str().unwrap().contains("MQ: disconnected"));
     let before = beats.all().len();
     let _second = broker(port).await;
@@ -202,11 +226,28 @@ async fn a_configuration_that_cannot_work_ends_the_manager_with_one_line() {
     let place = Place::new(folder.path(), 9, "http://127.0.0.1:9/swf-monitor");
     std::fs::write(folder.path().join("testbed.toml"), "[testbed]\n").unwrap();
     let error = format!("{:#}", run_manager(place.config(), CancellationToken::new()).await.unwrap_err());
-    assert!(error.contains("testbed.toml") && error.contains("namespace") && !error.contains('\n'), "{error}");
+    assert!(
+        error.contains("testbed.toml") && error.contains("namespace") && !error.contains('\n'),
+        "{error}"
+    );
     let mut config = place.config();
     config.user = "../x".into();
     let error = run_manager(config, CancellationToken::new()).await.unwrap_err().to_string();
     assert!(error.starts_with("user name \"../x\" cannot name a queue"), "{error}");
+}
+
+#[tokio::test]
+async fn a_heartbeat_is_sent_when_asked_for_by_signal() {
+    let folder = tempfile::tempdir().unwrap();
+    let (beats, monitor) = Beats::listen().await;
+    // No broker: nothing changes, so nothing else sends a second heartbeat.
+    let place = Place::new(folder.path(), 9, &monitor);
+    let manager = Running::start(ManagerConfig { heartbeat: Duration::from_secs(3600), ..place.config() });
+    beats.until("the first heartbeat", |_| true).await;
+    assert_eq!(beats.all().len(), 1);
+    signal("USR1", std::process::id());
+    wait_for("the second heartbeat", LIMIT, || (beats.all().len() == 2).then_some(())).await;
+    manager.end().await;
 }
 
 /// Role of the next test: a manager that is killed from outside.
@@ -237,7 +278,8 @@ async fn a_manager_killed_and_started_again_resumes_its_testbed_and_leaves_no_or
     first.kill().unwrap();
     first.wait().unwrap();
     for group in old {
-        wait_for("the end of the agents", Duration::from_secs(2), || members(group).is_empty().then_some(())).await;
+        wait_for("the end of the agents", Duration::from_secs(2), || members(group).is_empty().then_some(()))
+            .await;
     }
 
     let manager = Running::start(place.config());

@@ -112,14 +112,18 @@ async fn what_supervisord_cannot_start_is_named() {
     std::fs::write(folder.path().join("fail-data"), "").unwrap();
     let failed = asker.command("start_testbed").await;
     let error = failed["error"].as_str().unwrap();
-    assert!(error.starts_with("1 of 2 agents did not start, so all were stopped: example-data-agent FATAL"), "{error}");
+    assert!(
+        error.starts_with("1 of 2 agents did not start, so all were stopped: example-data-agent FATAL"),
+        "{error}"
+    );
     assert!(error.ends_with("no broker for data)"), "{error}");
     let missing = asker.ask(json!({"command": "start_testbed", "config_name": "other"})).await;
     let error = missing["error"].as_str().unwrap();
     assert!(error.contains("agents.supervisord.conf has no program example-fastmon-agent; add"), "{error}");
     manager.end().await;
 
-    std::fs::write(folder.path().join("agents.supervisord.conf"), "[supervisord]\nlogfile=/nowhere/x\n").unwrap();
+    std::fs::write(folder.path().join("agents.supervisord.conf"), "[supervisord]\nlogfile=/nowhere/x\n")
+        .unwrap();
     let manager = Running::start(ManagerConfig { backend: place_backend(&place), ..place.config() });
     let broken = asker.command("start_testbed").await;
     assert!(broken["error"].as_str().unwrap().starts_with("cannot start supervisord"), "{broken}");

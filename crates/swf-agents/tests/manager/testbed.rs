@@ -155,7 +155,10 @@ impl Asker {
 /// State of each agent in an answer, `name STATE`.
 pub fn states(answer: &Value) -> Vec<String> {
     let agents = answer["agents"].as_array().unwrap();
-    agents.iter().map(|a| format!("{} {}", a["name"].as_str().unwrap(), a["state"].as_str().unwrap())).collect()
+    agents
+        .iter()
+        .map(|a| format!("{} {}", a["name"].as_str().unwrap(), a["state"].as_str().unwrap()))
+        .collect()
 }
 
 /// Pid of an agent in an answer.
@@ -190,7 +193,12 @@ impl Beats {
             let text = String::from_utf8_lossy(&bytes).into_owned();
             let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
             let lower = head.to_lowercase();
-            let length = lower.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap().parse().unwrap();
+            let length = lower
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "))
+                .unwrap()
+                .parse()
+                .unwrap();
             if body.len() < length {
                 continue;
             }
