@@ -2,4 +2,7 @@
 //! supervisord.
 
 mod helpers;
+mod native;
 mod supervise;
+mod supervisord;
+mod testbed;
