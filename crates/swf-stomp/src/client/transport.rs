@@ -145,12 +145,17 @@ fn agree(ours: Duration, theirs: &str) -> (Duration, Duration) {
     (both(interval(wants)), both(interval(sends)))
 }
 
-/// What an ERROR frame says: its `message` header, and its body where that says more.
+/// What an ERROR frame says: its `message` header, and the first line of its body where that says more
+/// (ActiveMQ sends a stack trace there).
 pub(super) fn error_text(frame: &Frame) -> String {
     let message = frame.get("message").unwrap_or(&frame.command).trim();
     let body = String::from_utf8_lossy(&frame.body);
-    let body: String = body.trim().chars().take(300).collect();
-    if body.is_empty() || body == message { message.to_owned() } else { format!("{message}: {body}") }
+    let line: String = body.trim().lines().next().unwrap_or_default().chars().take(300).collect();
+    match (line.contains(message), message.contains(&line)) {
+        (true, _) => line,
+        (_, true) => message.to_owned(),
+        _ => format!("{message}: {line}"),
+    }
 }
 
 #[cfg(test)]
@@ -164,6 +169,19 @@ mod tests {
         assert_eq!(agree(seconds(10), "0,20000"), (seconds(20), Duration::ZERO));
         assert_eq!(agree(Duration::ZERO, "5000,5000"), (Duration::ZERO, Duration::ZERO));
         assert_eq!(agree(seconds(10), "nonsense"), (Duration::ZERO, Duration::ZERO));
+    }
+
+    #[test]
+    fn an_error_frame_is_told_in_one_line() {
+        let frame = |message: &str, body: &str| {
+            error_text(&Frame::new("ERROR").with("message", message).with_body(body.as_bytes().to_vec()))
+        };
+        assert_eq!(frame("no id!", "x.ProtocolException: no id!\n\tat x.y"), "x.ProtocolException: no id!");
+        assert_eq!(
+            frame("Bad CONNECT", "Access refused for user 'a'\n"),
+            "Bad CONNECT: Access refused for user 'a'"
+        );
+        assert_eq!(frame("gone", ""), "gone");
     }
 
     #[test]
