@@ -48,6 +48,23 @@ impl Dialect {
         format!("CAST({expression} AS TEXT)")
     }
 
+    /// A text parameter as an address, for an `inet` column.
+    pub fn inet_parameter(self) -> &'static str {
+        match self.0 {
+            Engine::Postgres => "CAST(? AS inet)",
+            Engine::Sqlite => "?",
+        }
+    }
+
+    /// Ends a SELECT in a transaction that means to change the rows it reads. SQLite holds its write lock
+    /// from the begin of the transaction.
+    pub fn for_update(self) -> &'static str {
+        match self.0 {
+            Engine::Postgres => "FOR UPDATE",
+            Engine::Sqlite => "",
+        }
+    }
+
     /// The address in an `inet` column, without its mask.
     pub fn inet_text(self, column: &str) -> String {
         match self.0 {

@@ -37,6 +37,32 @@ impl Value {
     pub fn is_null(&self) -> bool {
         matches!(self, Value::Null)
     }
+
+    /// The value with every NUL character made visible (U+FFFD): PostgreSQL stores none, neither in text nor
+    /// in JSON, and both engines shall hold the same.
+    pub(crate) fn without_nul(self) -> Value {
+        match self {
+            Value::Text(text) => Value::Text(visible(text)),
+            Value::Json(json) => Value::Json(visible_json(json)),
+            other => other,
+        }
+    }
+}
+
+fn visible(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
+fn visible_json(json: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value as J;
+    match json {
+        J::String(text) => J::String(visible(text)),
+        J::Array(items) => J::Array(items.into_iter().map(visible_json).collect()),
+        J::Object(fields) => {
+            J::Object(fields.into_iter().map(|(k, v)| (visible(k), visible_json(v))).collect())
+        }
+        other => other,
+    }
 }
 
 macro_rules! from {

@@ -2,13 +2,16 @@
 //!
 //! *Invariant:* nothing here knows HTTP or MCP; a tool runs only with a [`Cx`], and only [`Gate::call`] makes one.
 
+pub mod accounts;
 pub mod args;
 pub mod bus;
 pub mod caller;
 pub mod clock;
+pub mod counters;
 pub mod error;
 pub mod gate;
 pub mod list;
+pub mod records;
 pub mod registry;
 pub mod settings;
 pub mod sources;
