@@ -52,10 +52,6 @@ impl Problems {
         }
     }
 
-    /// True when the field has none yet.
-    pub fn spare(&self, name: &str) -> bool {
-        !self.0.contains_key(name)
-    }
 
     /// True when there are none.
     pub fn is_empty(&self) -> bool {
