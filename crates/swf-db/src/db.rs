@@ -356,8 +356,8 @@ async fn open_sqlite(url: &str, options: &Options) -> Result<Pool, Error> {
     Ok(Pool::Sqlite { read, write })
 }
 
-/// The URL as it may be logged.
-fn without_password(url: &str) -> String {
+/// A database URL as it may be shown: without its password.
+pub fn without_password(url: &str) -> String {
     match (url.find("://"), url.rfind('@')) {
         (Some(start), Some(at)) if at > start => {
             let credentials = url.get(start + 3..at).unwrap_or_default();
@@ -416,7 +416,7 @@ fn sqlite_arguments(sql: &Sql) -> Result<SqliteArguments, Error> {
             Value::Time(v) => out.add(v.format(TIME_TEXT).to_string()),
             Value::Naive(v) => out.add(v.format(NAIVE_TEXT).to_string()),
             Value::Uuid(v) => out.add(v.to_string()),
-            Value::Json(v) => out.add(v.to_string()),
+            Value::Json(v) => out.add(crate::value::jsonb_order(v).to_string()),
         };
         added.map_err(|e| Error::Row(e.to_string()))?;
     }

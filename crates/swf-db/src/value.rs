@@ -119,3 +119,31 @@ impl<'de> Deserialize<'de> for Json {
         deserializer.deserialize_newtype_struct(JSON_NEWTYPE, Visitor)
     }
 }
+
+/// Brings the keys of every object into the order in which PostgreSQL's `jsonb` keeps them (shorter first,
+/// then by bytes), so that both engines give the same text back.
+pub(crate) fn jsonb_order(value: serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::Object(map) => {
+            let mut pairs: Vec<_> = map.into_iter().map(|(k, v)| (k, jsonb_order(v))).collect();
+            pairs.sort_by(|(a, _), (b, _)| (a.len(), a.as_bytes()).cmp(&(b.len(), b.as_bytes())));
+            serde_json::Value::Object(pairs.into_iter().collect())
+        }
+        serde_json::Value::Array(items) => {
+            serde_json::Value::Array(items.into_iter().map(jsonb_order).collect())
+        }
+        other => other,
+    }
+}
+
+impl schemars::JsonSchema for Json {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Json".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        true.into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+}

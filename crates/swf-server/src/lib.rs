@@ -1,1 +1,5 @@
-//! placeholder
+//! Surfaces.
+pub mod ingest;
+pub mod mcp;
+pub mod observe;
+pub mod upkeep;

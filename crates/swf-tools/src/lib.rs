@@ -10,12 +10,16 @@ pub mod clock;
 pub mod counters;
 pub mod error;
 pub mod gate;
+pub mod links;
 pub mod list;
+pub mod liveness;
 pub mod records;
 pub mod registry;
 pub mod settings;
 pub mod sources;
 pub mod tables;
+pub mod testbed_config;
+pub mod time;
 pub mod tool;
 pub mod tools;
 

@@ -52,7 +52,6 @@ impl Problems {
         }
     }
 
-
     /// True when there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

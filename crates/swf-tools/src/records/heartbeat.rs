@@ -1,11 +1,9 @@
 //! Heartbeats: an agent's row is made or brought up to date; what a heartbeat does not say stays.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value as JsonValue};
 use swf_db::schema::{Column, Kind};
-use swf_db::{Db, Error as DbError, Sql, Value};
+use swf_db::{Sql, Value};
 
 use super::describe::{Facts, Field};
 use super::error::Problems;
@@ -139,15 +137,4 @@ fn update(name: &str, said: &[(&'static str, Value)], now: DateTime<Utc>) -> Sql
         sql.push(&format!(", {column} = ?"), [value.clone()]);
     }
     sql.with("WHERE instance_name = ?", [name.into()])
-}
-
-/// Marks agents as exited that have not been heard of for `limit`; returns how many. For a timer of the
-/// server: nothing that answers a request calls it.
-pub async fn mark_stale(db: &Db, now: DateTime<Utc>, limit: Duration) -> Result<u64, DbError> {
-    let oldest = now - limit;
-    let sql = Sql::new("UPDATE swf_systemagent SET status = 'EXITED', operational_state = 'EXITED'").with(
-        "WHERE last_heartbeat < ? AND status <> 'EXITED' AND operational_state <> 'EXITED'",
-        [oldest.into()],
-    );
-    db.execute(&sql).await
 }
