@@ -29,7 +29,12 @@ pub struct Account {
 
 /// Makes the account unless it exists, gives it the rights of `scope` (it keeps what it has), and returns its
 /// token, a new one unless there is one.
-pub async fn create_token(db: &Db, now: DateTime<Utc>, username: &str, scope: Scope) -> Result<String, Error> {
+pub async fn create_token(
+    db: &Db,
+    now: DateTime<Utc>,
+    username: &str,
+    scope: Scope,
+) -> Result<String, Error> {
     check_name(username)?;
     let mut tx = db.begin().await?;
     let insert = Sql::new(
@@ -48,15 +53,18 @@ pub async fn create_token(db: &Db, now: DateTime<Utc>, username: &str, scope: Sc
         ],
     );
     tx.execute(&insert).await?;
-    for (column, wanted) in [("is_staff", Scope::Control), ("is_superuser", Scope::Admin), ("is_active", Scope::Read)] {
+    for (column, wanted) in
+        [("is_staff", Scope::Control), ("is_superuser", Scope::Admin), ("is_active", Scope::Read)]
+    {
         if scope >= wanted {
             let raise = Sql::new(format!("UPDATE auth_user SET {column} = ? WHERE username = ?"))
                 .with("", [true.into(), username.into()]);
             tx.execute(&raise).await?;
         }
     }
-    let id: Option<i64> =
-        tx.fetch_optional(&Sql::new("SELECT id FROM auth_user WHERE username = ?").with("", [username.into()])).await?;
+    let id: Option<i64> = tx
+        .fetch_optional(&Sql::new("SELECT id FROM auth_user WHERE username = ?").with("", [username.into()]))
+        .await?;
     let id = id.ok_or_else(|| Error::not_found("account", username, ""))?;
     let make = Sql::new("INSERT INTO authtoken_token (\"key\", created, user_id) VALUES (?, ?, ?)")
         .with("ON CONFLICT (user_id) DO NOTHING", [new_key().into(), now.into(), id.into()]);
@@ -78,8 +86,10 @@ pub async fn list(db: &Db) -> Result<Vec<Account>, Error> {
 
 /// Takes an account's token away; the account stays. An unknown account, or one without a token, is an error.
 pub async fn revoke_token(db: &Db, username: &str) -> Result<(), Error> {
-    let sql = Sql::new("DELETE FROM authtoken_token WHERE user_id IN (SELECT id FROM auth_user WHERE username = ?)")
-        .with("", [username.into()]);
+    let sql = Sql::new(
+        "DELETE FROM authtoken_token WHERE user_id IN (SELECT id FROM auth_user WHERE username = ?)",
+    )
+    .with("", [username.into()]);
     match db.execute(&sql).await? {
         0 => Err(Error::not_found("token of", username, "see the list of accounts")),
         _ => Ok(()),

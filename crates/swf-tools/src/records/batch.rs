@@ -54,7 +54,9 @@ pub(super) fn refuse(rejected: Vec<JsonValue>) -> Result<(), Error> {
     }
     let total = rejected.len();
     let shown: Vec<JsonValue> = rejected.into_iter().take(MOST_REFUSALS).collect();
-    Err(Error::Invalid(json!({"non_field_errors": [format!("{total} item(s) are wrong; nothing was stored.")], "rejected": shown})))
+    Err(Error::Invalid(
+        json!({"non_field_errors": [format!("{total} item(s) are wrong; nothing was stored.")], "rejected": shown}),
+    ))
 }
 
 impl Store {
@@ -157,7 +159,9 @@ impl Store {
         let mut rejected = Vec::new();
         for (index, row) in rows.iter_mut().enumerate() {
             let name = text(row, "stf_file");
-            let Some(w) = row.iter_mut().find(|w| matches!(w.field.source, Source::Slug { .. })) else { continue };
+            let Some(w) = row.iter_mut().find(|w| matches!(w.field.source, Source::Slug { .. })) else {
+                continue;
+            };
             match keys.get(&name) {
                 Some(key) => w.value = key.clone(),
                 None => {

@@ -122,7 +122,12 @@ impl Field {
     }
 
     /// The key of a row of another table.
-    pub const fn key(name: &'static str, column: &'static str, table: &'static str, to: &'static str) -> Field {
+    pub const fn key(
+        name: &'static str,
+        column: &'static str,
+        table: &'static str,
+        to: &'static str,
+    ) -> Field {
         Field { column, source: Source::Key { table, to }, ..Field::new(name) }
     }
 
@@ -200,7 +205,8 @@ impl Resource {
 
     /// What is known about the values of a field; computed fields are never written.
     pub fn facts(&self, field: &Field) -> Facts {
-        let choices = |own: &'static [&'static str]| if field.choices.is_empty() { own } else { field.choices };
+        let choices =
+            |own: &'static [&'static str]| if field.choices.is_empty() { own } else { field.choices };
         match (self.column(field), field.source) {
             (Some(c), _) => {
                 let text = matches!(c.kind, Kind::Varchar(_) | Kind::Text);

@@ -92,7 +92,8 @@ pub(super) async fn resolve(
             Source::Slug { table, to, slug } => (table, to, slug, Some(slug)),
             _ => continue,
         };
-        let sql = Sql::new(format!("SELECT \"{to}\" FROM {table} WHERE \"{by}\" = ?")).with("", [w.value.clone()]);
+        let sql =
+            Sql::new(format!("SELECT \"{to}\" FROM {table} WHERE \"{by}\" = ?")).with("", [w.value.clone()]);
         let found = tx.rows(&sql).await?.into_iter().next().and_then(|r| r.into_values().into_iter().next());
         match found {
             Some(key) => w.value = as_key(resource, w.field, key),

@@ -77,7 +77,9 @@ impl Store {
         for field in fields {
             let facts = Facts { choices: &[], ..RESOURCE.facts(field) };
             let required = field.name == "instance_name";
-            let value = input.value(field, &facts).filter(|v| !(required && v.as_str().is_some_and(|s| s.trim().is_empty())));
+            let value = input
+                .value(field, &facts)
+                .filter(|v| !(required && v.as_str().is_some_and(|s| s.trim().is_empty())));
             match value {
                 None if required => problems.add(field.name, ["This field is required.".to_owned()]),
                 None => {}

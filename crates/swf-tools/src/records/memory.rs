@@ -95,7 +95,12 @@ impl Store {
     }
 
     /// The newest remarks of a user, oldest first.
-    pub async fn memory(&self, username: &str, turns: i64, namespace: Option<&str>) -> Result<Vec<Item>, Error> {
+    pub async fn memory(
+        &self,
+        username: &str,
+        turns: i64,
+        namespace: Option<&str>,
+    ) -> Result<Vec<Item>, Error> {
         let mut sql = Sql::new(
             "SELECT role, content, created_at, session_id, namespace, project_path FROM swf_ai_memory",
         );

@@ -27,7 +27,12 @@ pub fn is_name(text: &str) -> bool {
 
 impl Store {
     /// Makes the namespace unless it exists; the row that exists wins.
-    pub async fn ensure_namespace(&self, name: &str, owner: &str, description: &str) -> Result<Ensured, Error> {
+    pub async fn ensure_namespace(
+        &self,
+        name: &str,
+        owner: &str,
+        description: &str,
+    ) -> Result<Ensured, Error> {
         let (name, owner) = (name.trim(), owner.trim());
         if !is_name(name) {
             return Err(Error::detail(format!(
@@ -38,12 +43,16 @@ impl Store {
             return Err(Error::detail("owner is longer than 100 characters"));
         }
         let now = self.clock.now();
-        let insert = Sql::new("INSERT INTO swf_namespace (name, owner, description, metadata, created_at, updated_at)").with(
+        let insert = Sql::new(
+            "INSERT INTO swf_namespace (name, owner, description, metadata, created_at, updated_at)",
+        )
+        .with(
             "VALUES (?, ?, ?, NULL, ?, ?) ON CONFLICT (name) DO NOTHING",
             [name.into(), owner.into(), description.into(), now.into(), now.into()],
         );
         let created = self.db.execute(&insert).await? == 1;
-        let read = Sql::new("SELECT owner, description FROM swf_namespace WHERE name = ?").with("", [name.into()]);
+        let read =
+            Sql::new("SELECT owner, description FROM swf_namespace WHERE name = ?").with("", [name.into()]);
         let (owner, description) = self.db.fetch_one::<(String, String)>(&read).await?;
         Ok(Ensured { name: name.to_owned(), owner, description, created, status: "success" })
     }

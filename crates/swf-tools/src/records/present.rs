@@ -83,5 +83,7 @@ pub(super) fn show(kind: Kind, value: Value, zone: Tz) -> Result<JsonValue, Stri
 
 /// A moment as SQLite keeps it.
 fn stored_time(text: &str) -> Result<DateTime<Utc>, String> {
-    DateTime::parse_from_rfc3339(text).map(|t| t.to_utc()).map_err(|e| format!("'{text}' is not a moment: {e}"))
+    DateTime::parse_from_rfc3339(text)
+        .map(|t| t.to_utc())
+        .map_err(|e| format!("'{text}' is not a moment: {e}"))
 }

@@ -120,7 +120,9 @@ fn parse(kind: Kind, name: &str, text: &str, zone: Tz) -> Result<Value, String> 
             let whole = validate::whole(&json()).and_then(|n| i64::try_from(n).ok());
             whole.map(Value::Int).ok_or_else(|| format!("must be {what}"))
         }
-        Kind::Uuid => validate::uuid(&json()).map(Value::Uuid).ok_or_else(|| "must be a valid UUID".to_owned()),
+        Kind::Uuid => {
+            validate::uuid(&json()).map(Value::Uuid).ok_or_else(|| "must be a valid UUID".to_owned())
+        }
         Kind::Boolean => match text.to_ascii_lowercase().as_str() {
             "true" | "1" | "yes" | "on" => Ok(Value::Bool(true)),
             "false" | "0" | "no" | "off" => Ok(Value::Bool(false)),

@@ -109,7 +109,14 @@ impl Store {
         }
         for (run, by_status) in &moves {
             let new: i64 = by_status.values().sum();
-            move_counts(&mut tx, *run, &[("slices_created", new), ("stf_samples_received", 1)], by_status, now).await?;
+            move_counts(
+                &mut tx,
+                *run,
+                &[("slices_created", new), ("stf_samples_received", 1)],
+                by_status,
+                now,
+            )
+            .await?;
         }
         tx.commit().await?;
         Ok(Outcome { created, existing: (good.len() as u64).saturating_sub(created) })
@@ -178,7 +185,8 @@ impl Store {
             Some("failed") => "failed",
             _ => return Err(("status", "must be processing, completed or failed".into())),
         };
-        let worker = field("assigned_worker").and_then(JsonValue::as_str).unwrap_or_default().trim().to_owned();
+        let worker =
+            field("assigned_worker").and_then(JsonValue::as_str).unwrap_or_default().trim().to_owned();
         if worker.chars().count() > 255 {
             return Err(("assigned_worker", "Ensure this field has no more than 255 characters.".into()));
         }
@@ -222,7 +230,10 @@ async fn find(tx: &mut Tx<'_>, reports: &[Report]) -> Result<HashMap<(String, i6
     let marks = vec!["(?, ?)"; reports.len()].join(", ");
     let values = reports.iter().flat_map(|r| [Value::from(&r.tf_filename), r.slice_id.into()]);
     let sql = Sql::new("SELECT id, tf_filename, slice_id, run_number, status, metadata FROM swf_tf_slices")
-        .with(&format!("WHERE (tf_filename, slice_id) IN (VALUES {marks}) ORDER BY tf_filename, slice_id"), values)
+        .with(
+            &format!("WHERE (tf_filename, slice_id) IN (VALUES {marks}) ORDER BY tf_filename, slice_id"),
+            values,
+        )
         .with(tx.dialect().for_update(), []);
     let slices: Vec<Slice> = tx.fetch_all(&sql).await?;
     Ok(slices.into_iter().map(|s| ((s.tf_filename.clone(), s.slice_id), s)).collect())
@@ -245,7 +256,8 @@ fn apply(slice: &mut Slice, report: &Report, moves: &mut Moves) -> bool {
     let mut documented = slice.change.as_ref().is_some_and(|c| c.documented);
     if let Some(given) = &report.metadata {
         let old = stored(slice.metadata.take());
-        let mut document = old.and_then(|o| if let JsonValue::Object(o) = o { Some(o) } else { None }).unwrap_or_default();
+        let mut document =
+            old.and_then(|o| if let JsonValue::Object(o) = o { Some(o) } else { None }).unwrap_or_default();
         document.extend(given.clone());
         slice.metadata = Some(Json(JsonValue::Object(document)));
         documented = true;
@@ -277,9 +289,10 @@ async fn save(tx: &mut Tx<'_>, slices: Vec<Slice>, now: DateTime<Utc>) -> Result
             }
             row
         });
-        let mut sets = "status = v.column2, assigned_worker = COALESCE(NULLIF(v.column3, ''), assigned_worker), \
+        let mut sets =
+            "status = v.column2, assigned_worker = COALESCE(NULLIF(v.column3, ''), assigned_worker), \
                         assigned_at = COALESCE(assigned_at, v.column4)"
-            .to_owned();
+                .to_owned();
         if ends {
             sets.push_str(", completed_at = v.column4");
         }

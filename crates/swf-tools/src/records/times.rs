@@ -44,7 +44,10 @@ pub fn read(text: &str, zone: Tz) -> Result<DateTime<Utc>, String> {
 /// Date and time, and the offset in seconds.
 fn split(text: &str) -> Option<(NaiveDateTime, Option<i64>)> {
     let date_text = text.get(..10)?;
-    let plain = date_text.bytes().enumerate().all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() });
+    let plain = date_text
+        .bytes()
+        .enumerate()
+        .all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() });
     if !plain {
         return None;
     }
@@ -103,7 +106,9 @@ mod tests {
         assert_eq!(utc("2026-07-01T10:00:00.1234567-0230"), "2026-07-01T12:30:00.123456+00:00");
         assert_eq!(utc("2026-11-01T01:30:00"), "2026-11-01T05:30:00+00:00");
         assert!(read("2026-03-08T02:30:00", HERE).unwrap_err().starts_with("Invalid datetime"));
-        for wrong in ["", "yesterday", "2026-13-01T00:00:00", "2026-01-01T25:00", "2026-01-01T10:00+99", "é026-01-01"] {
+        for wrong in
+            ["", "yesterday", "2026-13-01T00:00:00", "2026-01-01T25:00", "2026-01-01T10:00+99", "é026-01-01"]
+        {
             assert_eq!(read(wrong, HERE).unwrap_err(), WRONG, "{wrong}");
         }
     }

@@ -81,7 +81,9 @@ pub fn read(value: &JsonValue, field: &Field, facts: &Facts, zone: Tz) -> Result
         Kind::SmallInt => integer(value, field.range.unwrap_or((i16::MIN.into(), i16::MAX.into()))),
         Kind::Integer => integer(value, field.range.unwrap_or((i32::MIN.into(), i32::MAX.into()))),
         Kind::BigInt => integer(value, field.range.unwrap_or((i64::MIN, i64::MAX))),
-        Kind::Double => number(value).map(Value::Float).ok_or_else(|| vec!["A valid number is required.".into()]),
+        Kind::Double => {
+            number(value).map(Value::Float).ok_or_else(|| vec!["A valid number is required.".into()])
+        }
         Kind::Numeric(digits, places) => decimal(value, digits.into(), places.into()),
         Kind::Boolean => boolean(value, facts.null),
         Kind::Varchar(length) => text(value, facts, Some(length.into()), field.url),
@@ -139,7 +141,9 @@ fn integer(value: &JsonValue, (low, high): (i64, i64)) -> Result<Value, Vec<Stri
     if matches!(value, JsonValue::String(s) if s.len() > 1000) {
         return one("String value too large.");
     }
-    let digits_only = |s: &String| !s.trim().is_empty() && s.trim().trim_start_matches(['+', '-']).bytes().all(|b| b.is_ascii_digit());
+    let digits_only = |s: &String| {
+        !s.trim().is_empty() && s.trim().trim_start_matches(['+', '-']).bytes().all(|b| b.is_ascii_digit())
+    };
     let Some(number) = whole(value) else {
         // Numbers beyond what can be held are out of range, not malformed.
         return match value {
@@ -191,7 +195,9 @@ fn decimal(value: &JsonValue, digits: usize, places: usize) -> Result<Value, Vec
     }
     if whole.len() > digits - places {
         let before = digits - places;
-        return Err(vec![format!("Ensure that there are no more than {before} digits before the decimal point.")]);
+        return Err(vec![format!(
+            "Ensure that there are no more than {before} digits before the decimal point."
+        )]);
     }
     Ok(Value::Float(number))
 }
@@ -289,17 +295,29 @@ mod tests {
 
     #[test]
     fn addresses_need_scheme_and_host() {
-        for good in ["http://localhost:8000/x", "https://a.b-c.org", "http://[::1]:80/", "http://u:p@h.org?x=1"] {
+        for good in
+            ["http://localhost:8000/x", "https://a.b-c.org", "http://[::1]:80/", "http://u:p@h.org?x=1"]
+        {
             assert!(is_url(good), "{good}");
         }
-        for wrong in ["a.org", "http://", "http://a b.org", "gopher://a.org", "http://host", "http://a.org:99999"] {
+        for wrong in
+            ["a.org", "http://", "http://a b.org", "gopher://a.org", "http://host", "http://a.org:99999"]
+        {
             assert!(!is_url(wrong), "{wrong}");
         }
     }
 
     #[test]
     fn whole_numbers_come_in_several_spellings() {
-        for (given, read) in [("5", Some(5)), ("\"5\"", Some(5)), ("5.0", Some(5)), ("\" 7.00 \"", Some(7)), ("5.5", None), ("true", None), ("\"\"", None)] {
+        for (given, read) in [
+            ("5", Some(5)),
+            ("\"5\"", Some(5)),
+            ("5.0", Some(5)),
+            ("\" 7.00 \"", Some(7)),
+            ("5.5", None),
+            ("true", None),
+            ("\"\"", None),
+        ] {
             assert_eq!(whole(&serde_json::from_str(given).unwrap()), read, "{given}");
         }
     }

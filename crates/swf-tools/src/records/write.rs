@@ -169,7 +169,11 @@ impl Store {
         }
         values.push(id);
         let (table, key) = (resource.table.name, resource.key());
-        Some(Sql::new(format!("UPDATE {table} SET")).with(&sets.join(", "), []).with(&format!("WHERE \"{key}\" = ?"), values))
+        Some(
+            Sql::new(format!("UPDATE {table} SET"))
+                .with(&sets.join(", "), [])
+                .with(&format!("WHERE \"{key}\" = ?"), values),
+        )
     }
 
     /// The refusal for a key that another row has, in words.
@@ -227,7 +231,9 @@ async fn unique_fields(
     let mut out = Vec::new();
     let keys = resource.table.uniques.iter().chain([&resource.table.primary_key]);
     for column in keys.filter_map(|k| if let [one] = k.columns { Some(*one) } else { None }) {
-        let Some(w) = written.iter().find(|w| w.field.column == column && !w.value.is_null()) else { continue };
+        let Some(w) = written.iter().find(|w| w.field.column == column && !w.value.is_null()) else {
+            continue;
+        };
         let mut sql = Sql::new(format!("SELECT 1 FROM {}", resource.table.name));
         sql.and(&format!("\"{column}\" = ?"), [w.value.clone()]);
         sql.filter(&format!("\"{}\" <> ?", resource.key()), id.clone());
@@ -249,7 +255,9 @@ fn unique_sets(resource: &Resource, written: &[Written]) -> Vec<(&'static str, S
         .table
         .uniques
         .iter()
-        .filter(|k| k.columns.len() > 1 && k.columns.iter().any(|c| written.iter().any(|w| w.field.column == *c)))
+        .filter(|k| {
+            k.columns.len() > 1 && k.columns.iter().any(|c| written.iter().any(|w| w.field.column == *c))
+        })
         .filter_map(|k| names(k.columns))
         .map(|names| ("non_field_errors", format!("The fields {names} must make a unique set.")))
         .collect()
@@ -292,8 +300,10 @@ fn keep_in_metadata(written: &mut Vec<Written>, old: &Row) {
 async fn cascade(tx: &mut Tx<'_>, table: &Table, condition: String, value: Value) -> Result<(), Error> {
     for child in TABLES {
         for key in child.foreign_keys.iter().filter(|k| k.table == table.name) {
-            let inner =
-                format!("\"{}\" IN (SELECT \"{}\" FROM {} WHERE {condition})", key.column, key.to, table.name);
+            let inner = format!(
+                "\"{}\" IN (SELECT \"{}\" FROM {} WHERE {condition})",
+                key.column, key.to, table.name
+            );
             match key.on_delete {
                 OnDelete::Cascade => Box::pin(cascade(tx, child, inner, value.clone())).await?,
                 OnDelete::Protect => {

@@ -38,8 +38,16 @@ pub const RESOURCE: Resource = Resource {
     ],
     order: "t.created_at, t.tf_file_id",
     filters: &[
-        Filter { name: "stf_filename", kind: Kind::Varchar(255), condition: "t.stf_file_id IN (SELECT f.file_id FROM swf_stf_files AS f WHERE f.stf_filename = ?)" },
-        Filter { name: "run_number", kind: Kind::Integer, condition: "t.stf_file_id IN (SELECT f.file_id FROM swf_stf_files AS f JOIN swf_runs AS r ON r.run_id = f.run_id WHERE r.run_number = ?)" },
+        Filter {
+            name: "stf_filename",
+            kind: Kind::Varchar(255),
+            condition: "t.stf_file_id IN (SELECT f.file_id FROM swf_stf_files AS f WHERE f.stf_filename = ?)",
+        },
+        Filter {
+            name: "run_number",
+            kind: Kind::Integer,
+            condition: "t.stf_file_id IN (SELECT f.file_id FROM swf_stf_files AS f JOIN swf_runs AS r ON r.run_id = f.run_id WHERE r.run_number = ?)",
+        },
     ],
     methods: ALL,
     author: None,

@@ -28,9 +28,11 @@ pub const RESOURCE: Resource = Resource {
         Field::key("run", "run_id", "swf_runs", "run_id"),
     ],
     order: "t.created_at, t.file_id",
-    filters: &[
-        Filter { name: "run_number", kind: Kind::Integer, condition: "t.run_id IN (SELECT r.run_id FROM swf_runs AS r WHERE r.run_number = ?)" },
-    ],
+    filters: &[Filter {
+        name: "run_number",
+        kind: Kind::Integer,
+        condition: "t.run_id IN (SELECT r.run_id FROM swf_runs AS r WHERE r.run_number = ?)",
+    }],
     methods: ALL,
     author: None,
 };

@@ -33,9 +33,21 @@ pub const RESOURCE: Resource = Resource {
     order: "t.id",
     filters: &[
         Filter { name: "fastmon_file", kind: Kind::Varchar(255), condition: "t.tf_filename = ?" },
-        Filter { name: "fastmon_file__tf_filename", kind: Kind::Varchar(255), condition: "t.tf_filename = ?" },
-        Filter { name: "fastmon_file__stf_file__stf_filename", kind: Kind::Varchar(255), condition: "t.stf_filename = ?" },
-        Filter { name: "fastmon_file_id", kind: Kind::Uuid, condition: "t.tf_filename IN (SELECT f.tf_filename FROM swf_fastmon_files AS f WHERE f.tf_file_id = ?)" },
+        Filter {
+            name: "fastmon_file__tf_filename",
+            kind: Kind::Varchar(255),
+            condition: "t.tf_filename = ?",
+        },
+        Filter {
+            name: "fastmon_file__stf_file__stf_filename",
+            kind: Kind::Varchar(255),
+            condition: "t.stf_filename = ?",
+        },
+        Filter {
+            name: "fastmon_file_id",
+            kind: Kind::Uuid,
+            condition: "t.tf_filename IN (SELECT f.tf_filename FROM swf_fastmon_files AS f WHERE f.tf_file_id = ?)",
+        },
     ],
     methods: ALL,
     author: None,
