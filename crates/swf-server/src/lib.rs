@@ -17,12 +17,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::Next;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt;
-use swf_tools::Service;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -52,7 +49,7 @@ impl Server {
         let service = self.app.service.clone();
         let metrics = observe::recorder();
         let (mcp, sessions) = mcp::router(service.clone(), self.mcp, shutdown.clone());
-        let mcp = mcp.layer(axum::middleware::from_fn_with_state(self.app.clone(), identify));
+        let mcp = mcp.layer(axum::middleware::from_fn_with_state(self.app.clone(), auth::identify));
         let inner = Router::new()
             .merge(mcp)
             .merge(rest::router(self.app.clone()))
@@ -95,37 +92,9 @@ async fn serve_http(listener: TcpListener, router: Router, shutdown: Cancellatio
     }
 }
 
-/// Puts the caller into the request; bad credentials end here.
-async fn identify(
-    State(app): State<Arc<App>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    match app.auth.caller(request.headers(), Some(peer.ip())).await {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        Err(e) => {
-            let body = serde_json::json!({"error": "unauthorized", "message": e.to_string()});
-            let mut response = (StatusCode::UNAUTHORIZED, axum::Json(body)).into_response();
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"swf\""));
-            response
-        }
-    }
-}
-
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     let id = uuid::Uuid::new_v4().simple().to_string();
     tracing::error!(error.id = %id, "a request handler panicked; error id {id}");
     let body = serde_json::json!({"detail": format!("internal error {id}")});
     (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(body)).into_response()
-}
-
-/// What building the service needs beside settings.
-pub async fn migrated(service: &Service) -> anyhow::Result<()> {
-    let report = swf_db::migrate(&service.db, &swf_tools::tables::SCHEMA).await.context("prepare the database")?;
-    tracing::info!("database: {report}");
-    Ok(())
 }

@@ -32,9 +32,11 @@ pub struct McpCaller {
 
 impl McpCaller {
     /// Connects and initialises.
-    pub async fn connect(url: &str, token: &str) -> anyhow::Result<McpCaller> {
+    pub async fn connect(url: &str, token: Option<&str>) -> anyhow::Result<McpCaller> {
         let mut config = StreamableHttpClientTransportConfig::with_uri(format!("{url}/mcp/"));
-        config = config.auth_header(token);
+        if let Some(token) = token {
+            config = config.auth_header(token);
+        }
         let http = reqwest::Client::builder().no_proxy().build().context("make an HTTP client")?;
         let transport = StreamableHttpClientTransport::with_client(http, config);
         let client = ().serve(transport).await.context("connect as an MCP client")?;
@@ -77,7 +79,7 @@ pub async fn run(up: &Up, options: &Options) -> anyhow::Result<()> {
         }
     };
     say(format!("monitor   {url}/\nMCP       {url}/mcp/\ndata      {}", up.role.files.root().display()));
-    let caller = McpCaller::connect(&url, &up.role.files.token()?).await?;
+    let caller = McpCaller::connect(&url, up.role.files.token().as_deref()).await?;
     let state = caller.call("swf_get_system_state", json!({"username": user})).await?;
     say(format!("state     manager {}, ready to run: {}", text(&state, "/agent_manager/status"), text(&state, "/ready_to_run")));
     say("starting the testbed through the agent manager".into());

@@ -84,8 +84,8 @@ impl Role {
     /// The monitor's address and the local token, for agents and commands.
     pub fn monitor(&self) -> anyhow::Result<swf_client::ClientConfig> {
         let token = match std::env::var("SWF_API_TOKEN") {
-            Ok(token) if !token.is_empty() => token,
-            _ => self.files.token()?,
+            Ok(token) if !token.is_empty() => Some(token),
+            _ => self.files.token(),
         };
         let base_url = match std::env::var("SWF_MONITOR_URL") {
             Ok(url) if !url.is_empty() => url.trim_end_matches('/').to_owned(),
@@ -94,7 +94,7 @@ impl Role {
                 None => self.url()?,
             },
         };
-        Ok(swf_client::ClientConfig { base_url, token: Some(token), ..Default::default() })
+        Ok(swf_client::ClientConfig { base_url, token, ..Default::default() })
     }
 
     /// Folder of testbed.toml and workflow files.
@@ -199,7 +199,15 @@ impl Role {
             settings: self.settings()?,
             sources: Default::default(),
         };
-        swf_server::migrated(&service).await?;
+        let report =
+            swf_db::migrate(&service.db, &swf_tools::tables::SCHEMA).await.context("prepare the database")?;
+        tracing::info!("database: {report}");
+        // A database that Django made has its own accounts.
+        if report.owner == swf_db::migrate::Owner::Swf {
+            let now = service.clock.now();
+            let token = swf_tools::accounts::create_token(&service.db, now, &self.user(), Scope::Admin).await?;
+            self.files.set_token(&token)?;
+        }
         Ok(Arc::new(service))
     }
 
@@ -223,9 +231,8 @@ impl Role {
         let capture = swf_stomp::ClientConfig { client_id: Some(durable.clone()), ..self.broker()? };
         let capture = swf_stomp::Client::start(capture);
         let auth = swf_server::auth::Auth::new(service.db.clone(), self.auth_config()?);
-        auth.bootstrap(&self.user(), &self.files.token()?).await.context("store the local account")?;
         let server = Server {
-            app: Arc::new(App { service, auth, rest: Default::default() }),
+            app: Arc::new(App { rest: self.rest_config(&service), service, auth }),
             prefix: self.prefix(),
             mcp: mcp::Config {
                 allowed_hosts: self.allowed_hosts()?,
@@ -237,6 +244,10 @@ impl Role {
         };
         tracing::info!("serving {} on {}", self.url()?, listener.local_addr()?);
         server.run(listener, shutdown).await
+    }
+
+    fn rest_config(&self, service: &Service) -> swf_server::rest::Config {
+        swf_server::rest::Config { zone: service.settings.time_zone, ..Default::default() }
     }
 
     fn auth_config(&self) -> anyhow::Result<swf_server::auth::Config> {

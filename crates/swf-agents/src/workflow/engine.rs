@@ -140,7 +140,11 @@ impl Engine {
 
     /// Folders to make before the first step.
     pub fn folders(&self) -> Vec<PathBuf> {
-        self.definition.folders.iter().map(|folder| PathBuf::from(folder.text(&|name| self.value(name)))).collect()
+        self.definition
+            .folders
+            .iter()
+            .map(|folder| PathBuf::from(folder.text(&|name| self.value(name))))
+            .collect()
     }
 
     /// Whether some loop of the program never ends by itself with these parameters.
