@@ -140,7 +140,11 @@ impl Engine {
 
     /// Folders to make before the first step.
     pub fn folders(&self) -> Vec<PathBuf> {
-        self.definition.folders.iter().map(|folder| PathBuf::from(folder.text(&|name| self.value(name)))).collect()
+        self.definition
+            .folders
+            .iter()
+            .map(|folder| PathBuf::from(folder.text(&|name| self.value(name))))
+            .collect()
     }
 
     /// Whether some loop of the program never ends by itself with these parameters.
@@ -304,7 +308,7 @@ impl Engine {
             body.insert(field.clone(), value);
         }
         let file = plan.file.as_ref().map(|file: &Template| {
-            PathBuf::from(file.text(&|name| self.value(name).or_else(|| body.get(name).cloned())))
+            PathBuf::from(file.text(&|name| body.get(name).cloned().or_else(|| self.value(name))))
         });
         Ok(Action::Send { msg_type: name.to_owned(), destination: plan.destination.clone(), body, file })
     }
