@@ -20,8 +20,10 @@ fn engine(config: &WorkflowConfig) -> Engine {
     Engine::new(config.definition.clone(), identity, config.effective.clone())
 }
 
+type Ran = (Vec<(f64, String)>, Vec<Map<String, Value>>, Option<f64>);
+
 /// Ticks and types of the first messages, and the tick at the end if it is reached.
-fn run(engine: &mut Engine, most: usize) -> (Vec<(f64, String)>, Vec<Map<String, Value>>, Option<f64>) {
+fn run(engine: &mut Engine, most: usize) -> Ran {
     let (mut ticks, mut bodies) = (Vec::new(), Vec::new());
     while let Some(action) = engine.next_action().unwrap() {
         if let Action::Send { msg_type, body, .. } = action {

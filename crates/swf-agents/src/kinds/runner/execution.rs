@@ -486,10 +486,11 @@ pub(super) async fn close_earlier_life(link: &Link) {
     };
     for execution in left {
         let runner = execution.performance_metrics.get("runner").and_then(Value::as_str);
-        if execution.status == "running" && runner == Some(&link.name) {
-            if let Err(error) = close_lost(link, &execution).await {
-                tracing::error!("execution {} could not be closed: {error:#}", execution.execution_id);
-            }
+        if execution.status == "running"
+            && runner == Some(&link.name)
+            && let Err(error) = close_lost(link, &execution).await
+        {
+            tracing::error!("execution {} could not be closed: {error:#}", execution.execution_id);
         }
     }
 }
