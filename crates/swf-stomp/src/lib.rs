@@ -9,11 +9,13 @@
 //! *Invariant:* nothing here grows without bound: every buffer has a limit that its documentation names.
 #![warn(missing_docs)]
 
+mod broker;
 mod client;
 mod codec;
 mod error;
 mod frame;
 
+pub use broker::{BareNames, Broker, BrokerConfig, BrokerLimits, DestinationStats, Stats};
 pub use client::{
     AckMode, Client, ClientConfig, Delivery, Flavour, Message, Status, Subscribe, Subscription, Tls,
 };
