@@ -21,7 +21,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-pub use config::{AckMode, ClientConfig, Flavour, Message, Subscribe, Tls};
+pub use config::{AckMode, ClientConfig, Flavour, Message, Subscribe, Tls, TlsIdentity};
 
 use crate::{Error, Headers};
 
@@ -215,7 +215,8 @@ impl Subscription {
     }
 
     /// Ends the subscription; a durable one is deleted at the broker with what waits in it. Messages that
-    /// were delivered but not acknowledged go back to the queue.
+    /// were delivered but not acknowledged go back to the queue. Without a connection at this moment a durable
+    /// one stays at the broker and only this client forgets it.
     pub async fn unsubscribe(mut self) {
         self.ended = true;
         let (reply, done) = oneshot::channel();

@@ -201,3 +201,21 @@ async fn a_file_that_cannot_be_used_is_named() {
         assert!(text.contains(&path.display().to_string()) && text.contains("must be a SQLite"), "{text}");
     }
 }
+
+#[tokio::test]
+async fn receipts_of_stored_messages_come_before_the_error_that_ends_the_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_file = Some(folder.path().join("messages.sqlite"));
+    let broker = Broker::start(BrokerConfig { data_file, sync: true, ..config() }).await.unwrap();
+    let mut raw = Raw::connect(broker.addr(), Version::V1_2).await;
+    for number in 0..50 {
+        raw.send(Frame::new("SEND").with("destination", "/queue/x").with("receipt", number.to_string()))
+            .await;
+    }
+    raw.send(Frame::new("SEND").with("destination", "/nowhere/x")).await;
+    for number in 0..50 {
+        assert_eq!(raw.frame().await.get("receipt-id"), Some(number.to_string().as_str()));
+    }
+    assert!(raw.error().await.contains("/nowhere/"));
+    broker.shutdown().await;
+}

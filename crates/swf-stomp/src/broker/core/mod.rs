@@ -183,7 +183,7 @@ impl Core {
         consumer.selector = consumer_selector;
         consumer.window = match (wanted.ack, wanted.window) {
             (AckMode::Auto, None) => AUTO_WINDOW,
-            (_, window) => window.unwrap_or(self.config.limits.prefetch).max(1),
+            (_, window) => window.unwrap_or(self.config.limits.prefetch),
         };
         self.consumers.insert(id, consumer);
         if let Some(queue) = self.queues.get_mut(&queue) {
