@@ -157,7 +157,13 @@ impl LogQueue {
     }
 
     /// Start shipping under this name. Later calls do nothing.
-    pub fn ship(&self, client: Client, app_name: &'static str, instance_name: &str, shutdown: CancellationToken) {
+    pub fn ship(
+        &self,
+        client: Client,
+        app_name: &'static str,
+        instance_name: &str,
+        shutdown: CancellationToken,
+    ) {
         let Some(records) = self.records.lock().ok().and_then(|mut records| records.take()) else { return };
         self.shared.shipping.store(true, Ordering::Relaxed);
         let shared = Arc::clone(&self.shared);
@@ -233,7 +239,8 @@ impl Shipper {
         if untold > 0
             && let Some(first) = batch.first().cloned()
         {
-            let message = format!("{untold} log records were dropped because the monitor did not take them in time");
+            let message =
+                format!("{untold} log records were dropped because the monitor did not take them in time");
             batch.push(LogRow { level: 30, levelname: "WARNING".into(), message, ..first });
         }
         if let Err(error) = self.client.patient(patience).record_logs(&batch).await {

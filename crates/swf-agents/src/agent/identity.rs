@@ -49,13 +49,10 @@ impl Lease {
             format!("make folder {}; choose a writable folder with --data-dir", folder.display())
         })?;
         let path = folder.join(format!("{}.id", base(config, kind)));
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .with_context(|| format!("open {}; choose a writable folder with --data-dir", path.display()))?;
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).with_context(
+                || format!("open {}; choose a writable folder with --data-dir", path.display()),
+            )?;
         let mut text = String::new();
         file.read_to_string(&mut text).with_context(|| format!("read {}", path.display()))?;
         let stored: Stored = serde_json::from_str(&text).unwrap_or_default();

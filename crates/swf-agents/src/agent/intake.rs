@@ -81,7 +81,8 @@ pub fn read(delivery: Delivery, namespace: &str) -> Result<Incoming, (Delivery, 
     let body: Map<String, Value> = match serde_json::from_slice(&delivery.body) {
         Ok(Value::Object(body)) => body,
         Ok(other) => {
-            let why = format!("the body is not a JSON object but starts with {}", excerpt(&other.to_string()));
+            let why =
+                format!("the body is not a JSON object but starts with {}", excerpt(&other.to_string()));
             return Err((delivery, Refused::Bad(why)));
         }
         Err(error) => {
@@ -115,7 +116,11 @@ pub(crate) trait Work {
 }
 
 /// Take messages until shutdown.
-pub(crate) async fn work_loop(link: &Link, work: &mut impl Work, mut subscriptions: Vec<Subscription>) -> anyhow::Result<()> {
+pub(crate) async fn work_loop(
+    link: &Link,
+    work: &mut impl Work,
+    mut subscriptions: Vec<Subscription>,
+) -> anyhow::Result<()> {
     loop {
         let deliveries = tokio::select! {
             biased;
@@ -154,7 +159,8 @@ async fn next_batch(subscriptions: &mut [Subscription]) -> Vec<Delivery> {
     if subscriptions.is_empty() {
         return Vec::new();
     }
-    let first = select_all(subscriptions.iter_mut().map(|subscription| Box::pin(subscription.next()))).await.0;
+    let first =
+        select_all(subscriptions.iter_mut().map(|subscription| Box::pin(subscription.next()))).await.0;
     let mut batch: Vec<Delivery> = first.into_iter().collect();
     if batch.is_empty() {
         return batch;
@@ -223,7 +229,10 @@ async fn attempt(link: &Link, work: &mut impl Work, batch: &[Incoming]) -> anyho
                 if !reported {
                     reported = true;
                     link.pulse.change(|health| health.trouble = Some(format!("{error:#}")));
-                    tracing::warn!(error = format!("{error:#}"), "the work waits and is tried again until it works");
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "the work waits and is tried again until it works"
+                    );
                 }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
@@ -260,7 +269,11 @@ pub(crate) fn is_transient(error: &anyhow::Error) -> bool {
         }
         matches!(
             cause.downcast_ref::<swf_stomp::Error>(),
-            Some(swf_stomp::Error::Timeout { .. } | swf_stomp::Error::Connect { .. } | swf_stomp::Error::Closed)
+            Some(
+                swf_stomp::Error::Timeout { .. }
+                    | swf_stomp::Error::Connect { .. }
+                    | swf_stomp::Error::Closed
+            )
         )
     })
 }

@@ -83,7 +83,9 @@ pub async fn start(
 ) -> anyhow::Result<Option<Started>> {
     for destination in destinations {
         if !destination.starts_with("/queue/") && !destination.starts_with("/topic/") {
-            anyhow::bail!("destination {destination:?} must start with /queue/ or /topic/; correct the configuration");
+            anyhow::bail!(
+                "destination {destination:?} must start with /queue/ or /topic/; correct the configuration"
+            );
         }
     }
     let mut lease = Lease::take(&config, kind)?;
@@ -92,9 +94,18 @@ pub async fn start(
     let broker_config = swf_stomp::ClientConfig { client_id: Some(durable.clone()), ..config.broker.clone() };
     let broker = swf_stomp::Client::start(broker_config);
     let pulse = Pulse::new();
-    let mut link =
-        Link { kind, name: String::new(), config: Arc::new(config), monitor, broker, pulse, shutdown: shutdown.clone() };
-    let Some(subscriptions) = until(&shutdown, listen(&link, destinations, &durable, prefetch)).await.transpose()? else {
+    let mut link = Link {
+        kind,
+        name: String::new(),
+        config: Arc::new(config),
+        monitor,
+        broker,
+        pulse,
+        shutdown: shutdown.clone(),
+    };
+    let Some(subscriptions) =
+        until(&shutdown, listen(&link, destinations, &durable, prefetch)).await.transpose()?
+    else {
         return Ok(None);
     };
     let Some(id) = until(&shutdown, agent_id(&link, &lease)).await.transpose()? else { return Ok(None) };
@@ -104,7 +115,9 @@ pub async fn start(
     if let Some(logs) = &link.config.logs {
         logs.ship(link.monitor.clone(), "base_agent", &link.name, shutdown.clone());
     }
-    let Some(()) = until(&shutdown, register(&link, destinations)).await.transpose()? else { return Ok(None) };
+    let Some(()) = until(&shutdown, register(&link, destinations)).await.transpose()? else {
+        return Ok(None);
+    };
     tracing::info!(agent.name = link.name, namespace = link.config.namespace, "agent {} is up", link.name);
     Ok(Some(Started { link, subscriptions, _lease: lease }))
 }
@@ -146,10 +159,15 @@ async fn listen(
 /// The id of an earlier life, else a new one. Either way the monitor has answered once when this returns.
 async fn agent_id(link: &Link, lease: &Lease) -> anyhow::Result<i64> {
     let (namespace, user) = (&link.config.namespace, &link.config.user);
-    wait_for_monitor(|| async { link.monitor.patient(Duration::ZERO).ensure_namespace(namespace, user).await }).await?;
+    wait_for_monitor(|| async {
+        link.monitor.patient(Duration::ZERO).ensure_namespace(namespace, user).await
+    })
+    .await?;
     match lease.id() {
         Some(id) => Ok(id),
-        None => wait_for_monitor(|| async { link.monitor.patient(Duration::ZERO).next_agent_id().await }).await,
+        None => {
+            wait_for_monitor(|| async { link.monitor.patient(Duration::ZERO).next_agent_id().await }).await
+        }
     }
 }
 
@@ -161,7 +179,10 @@ async fn register(link: &Link, destinations: &[String]) -> anyhow::Result<()> {
             is_active: true,
             fraction: 1.0,
         };
-        wait_for_monitor(|| async { link.monitor.patient(Duration::ZERO).register_subscriber(&subscriber).await }).await?;
+        wait_for_monitor(|| async {
+            link.monitor.patient(Duration::ZERO).register_subscriber(&subscriber).await
+        })
+        .await?;
     }
     wait_for_monitor(|| heartbeat::beat(link, Duration::ZERO)).await
 }

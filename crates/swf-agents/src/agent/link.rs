@@ -121,7 +121,8 @@ impl Link {
             }
         }
         if let Some(lifetime) = outgoing.lifetime {
-            let end = chrono::Utc::now().timestamp_millis() + i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX / 2);
+            let end = chrono::Utc::now().timestamp_millis()
+                + i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX / 2);
             message = message.with("expires", end.to_string());
         }
         for (name, value) in outgoing.headers {

@@ -4,15 +4,17 @@ mod heartbeat;
 mod identity;
 mod intake;
 mod kind;
-mod link;
 mod life;
+mod link;
 
 pub use heartbeat::{Health, Operational};
 pub use kind::Kind;
 pub use life::{run_agent, shutdown_on_signals};
 
 pub(crate) use heartbeat::Pulse;
-pub(crate) use intake::{Incoming, Refused, Work, acknowledge, as_number, is_transient, read, turn_down, work_loop};
+pub(crate) use intake::{
+    Incoming, Refused, Work, acknowledge, as_number, is_transient, read, turn_down, work_loop,
+};
 pub(crate) use life::{PREFETCH, start, wait_for_monitor};
 pub(crate) use link::{Link, Outgoing, derived_uid};
 

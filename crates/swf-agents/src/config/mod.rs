@@ -5,6 +5,8 @@
 mod error;
 mod sources;
 mod testbed;
+#[cfg(test)]
+mod tests;
 mod workflow;
 
 use serde::de::DeserializeOwned;
@@ -23,9 +25,9 @@ pub(crate) const NOT_PARAMETERS: [&str; 7] =
 /// Parse a TOML file into a type; the error is one line with file and line number.
 pub(crate) fn parse_toml<T: DeserializeOwned>(origin: &str, text: &str) -> Result<T, ConfigError> {
     toml::from_str(text).map_err(|error| {
-        let line = error.span().map_or(1, |span| {
-            text.get(..span.start).map_or(1, |before| before.matches('\n').count() + 1)
-        });
+        let line = error
+            .span()
+            .map_or(1, |span| text.get(..span.start).map_or(1, |before| before.matches('\n').count() + 1));
         let why = error.message().lines().collect::<Vec<_>>().join(" ");
         ConfigError::Syntax { file: origin.to_owned(), line, why }
     })
@@ -40,9 +42,9 @@ pub(crate) fn to_json(value: &toml::Value) -> Value {
         toml::Value::Boolean(truth) => Value::from(*truth),
         toml::Value::Datetime(time) => Value::String(time.to_string()),
         toml::Value::Array(items) => Value::Array(items.iter().map(to_json).collect()),
-        toml::Value::Table(table) => {
-            Value::Object(table.iter().map(|(key, value)| (key.clone(), to_json(value))).collect::<Map<_, _>>())
-        }
+        toml::Value::Table(table) => Value::Object(
+            table.iter().map(|(key, value)| (key.clone(), to_json(value))).collect::<Map<_, _>>(),
+        ),
     }
 }
 

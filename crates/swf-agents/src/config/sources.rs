@@ -69,7 +69,10 @@ impl Sources {
                 Ok(text) => return Ok(Some((path.display().to_string(), text))),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    return Err(ConfigError::Read { file: path.display().to_string(), why: error.to_string() });
+                    return Err(ConfigError::Read {
+                        file: path.display().to_string(),
+                        why: error.to_string(),
+                    });
                 }
             }
         }

@@ -146,8 +146,9 @@ impl Testbed {
         };
         let workflow = workflow.unwrap_or_default();
         let text = |key: &str| workflow.get(key).and_then(Value::as_str).map(str::to_owned);
-        let workflow_name = text("name")
-            .ok_or_else(|| ConfigError::key(&origin, "workflow.name", "missing; say which workflow to run"))?;
+        let workflow_name = text("name").ok_or_else(|| {
+            ConfigError::key(&origin, "workflow.name", "missing; say which workflow to run")
+        })?;
         let params = self.sections.get("parameters").and_then(Value::as_object).cloned().unwrap_or_default();
         Ok(RunRequest {
             namespace: self.namespace.clone(),
@@ -174,7 +175,11 @@ impl Testbed {
 
     /// Settings of an agent's table, empty when it has none.
     pub fn agent_settings(&self, name: &str) -> Map<String, Value> {
-        self.agents.iter().find(|entry| entry.name == name).map(|entry| entry.settings.clone()).unwrap_or_default()
+        self.agents
+            .iter()
+            .find(|entry| entry.name == name)
+            .map(|entry| entry.settings.clone())
+            .unwrap_or_default()
     }
 }
 
@@ -192,7 +197,11 @@ pub(super) fn sections(origin: &str, text: &str) -> Result<Map<String, Value>, C
     let mut sections = Map::new();
     for (name, value) in &table {
         if !value.is_table() {
-            return Err(ConfigError::key(origin, name, "stands outside of a section; put it under a [section]"));
+            return Err(ConfigError::key(
+                origin,
+                name,
+                "stands outside of a section; put it under a [section]",
+            ));
         }
         sections.insert(name.clone(), to_json(value));
     }

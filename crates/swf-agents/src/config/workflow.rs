@@ -79,7 +79,9 @@ fn read_config(testbed: &Testbed, config: &str) -> Result<Map<String, Value>, Co
     let includes = match includes {
         None => Vec::new(),
         Some(Value::Array(items)) => items,
-        Some(_) => return Err(ConfigError::key(&origin, "workflow.includes", "must be a list of file names")),
+        Some(_) => {
+            return Err(ConfigError::key(&origin, "workflow.includes", "must be a list of file names"));
+        }
     };
     for include in includes {
         let name = include.as_str().unwrap_or_default();
@@ -139,7 +141,8 @@ fn apply_params(
         }
         let value = match definition.parameter(key) {
             Some(parameter) => parameter.check(value).map_err(|why| {
-                let unit = if parameter.unit.is_empty() { String::new() } else { format!(" ({})", parameter.unit) };
+                let unit =
+                    if parameter.unit.is_empty() { String::new() } else { format!(" ({})", parameter.unit) };
                 wrong(format!("{why}{unit}"))
             })?,
             None => value.clone(),
@@ -164,7 +167,10 @@ fn apply_params(
             }
         }
         if !done {
-            return Err(wrong(format!("unknown parameter; {}", nearest(key, &known_keys(definition, merged)))));
+            return Err(wrong(format!(
+                "unknown parameter; {}",
+                nearest(key, &known_keys(definition, merged))
+            )));
         }
     }
     Ok(())

@@ -8,7 +8,9 @@ use swf_client::NewStfFile;
 use tokio_util::sync::CancellationToken;
 
 use super::by_type;
-use crate::agent::{Config, Incoming, Kind, Link, Operational, Outgoing, PREFETCH, Work, derived_uid, start, work_loop};
+use crate::agent::{
+    Config, Incoming, Kind, Link, Operational, Outgoing, PREFETCH, Work, derived_uid, start, work_loop,
+};
 
 /// STF files registered at a time.
 const AT_ONCE: usize = 8;
@@ -74,7 +76,12 @@ impl Data {
         }
         let files = self.runs.remove(&number).map_or(0, |run| run.files);
         let said = message.number("total_stf_files").or_else(|| message.number("total_files"));
-        tracing::info!(run = number, files, announced = said, "run {number} is closed with {files} STF files");
+        tracing::info!(
+            run = number,
+            files,
+            announced = said,
+            "run {number} is closed with {files} STF files"
+        );
         let state = if self.runs.is_empty() { Operational::Ready } else { Operational::Processing };
         self.report(link, state, "");
         Ok(())
@@ -95,7 +102,9 @@ impl Data {
         for message in group {
             let number = message.run_number()?;
             let key = self.key(link, number).await?;
-            let key = key.ok_or_else(|| anyhow::anyhow!("run {number} is not registered; its run_imminent is missing"))?;
+            let key = key.ok_or_else(|| {
+                anyhow::anyhow!("run {number} is not registered; its run_imminent is missing")
+            })?;
             files.push((message, number, key));
         }
         stream::iter(files.iter().map(|(message, _, key)| stf_file(link, message, *key)))
@@ -138,8 +147,12 @@ async fn stf_file(link: &Link, message: &Incoming, run: i64) -> anyhow::Result<(
         }),
     };
     let row = link.monitor.ensure_stf_file(&new).await?;
-    link.send(Outgoing::new(&link.config.topic, derived_uid(&message.uid, "stf_ready", filename), ready(link, message)))
-        .await?;
+    link.send(Outgoing::new(
+        &link.config.topic,
+        derived_uid(&message.uid, "stf_ready", filename),
+        ready(link, message),
+    ))
+    .await?;
     if row.status != "processed" {
         let body = json!({
             "status": "processed", "metadata": { "processed_by": link.name, "updated_at": crate::now() },

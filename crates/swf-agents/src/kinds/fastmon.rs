@@ -12,7 +12,9 @@ use swf_client::{FastmonFile, NewFastmonFile};
 use tokio_util::sync::CancellationToken;
 
 use super::by_type;
-use crate::agent::{Config, Incoming, Kind, Link, Operational, Outgoing, PREFETCH, Work, derived_uid, start, work_loop};
+use crate::agent::{
+    Config, Incoming, Kind, Link, Operational, Outgoing, PREFETCH, Work, derived_uid, start, work_loop,
+};
 use crate::config::{ConfigError, Testbed};
 
 /// How STF files are sampled: `[agents.fastmon]` of the testbed file.
@@ -35,7 +37,9 @@ struct Fastmon {
 pub(crate) async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let sampling = Sampling::of(&config.testbed)?;
     let topic = config.topic.clone();
-    let Some(started) = start(Kind::Fastmon, config, &[topic], PREFETCH, shutdown).await? else { return Ok(()) };
+    let Some(started) = start(Kind::Fastmon, config, &[topic], PREFETCH, shutdown).await? else {
+        return Ok(());
+    };
     started
         .live(async |link, subscriptions| work_loop(&link, &mut Fastmon { sampling }, subscriptions).await)
         .await
@@ -44,7 +48,8 @@ pub(crate) async fn run(config: Config, shutdown: CancellationToken) -> anyhow::
 impl Sampling {
     fn of(testbed: &Testbed) -> Result<Self, ConfigError> {
         let settings = testbed.agent_settings("fastmon");
-        let wrong = |key: &str, why: &str| ConfigError::key(&testbed.origin, &format!("agents.fastmon.{key}"), why);
+        let wrong =
+            |key: &str, why: &str| ConfigError::key(&testbed.origin, &format!("agents.fastmon.{key}"), why);
         let whole = |key: &str, default: i64| match settings.get(key) {
             None => Ok(default),
             Some(value) => value
@@ -70,7 +75,7 @@ impl Sampling {
         let mut ranges = Vec::new();
         for index in 0..self.files {
             let first = index * width;
-            let last = if index + 1 == self.files { frames - 1 } else { first + width - 1 };
+            let last = if index + 1 == self.files { frames - 1 } else { (first + width - 1).min(frames - 1) };
             if first > last {
                 break;
             }
@@ -116,7 +121,9 @@ impl Fastmon {
             let stf = message.required("filename")?;
             let base = stf.rsplit_once('.').map_or(stf, |(base, _)| base);
             let frames = message.number("tf_count").filter(|n| *n > 0).unwrap_or(self.sampling.frames);
-            for ((first, last), sequence) in self.sampling.ranges(stf, frames).into_iter().zip(self.sampling.first..) {
+            for ((first, last), sequence) in
+                self.sampling.ranges(stf, frames).into_iter().zip(self.sampling.first..)
+            {
                 let tf_filename = format!("{base}_tf_{sequence:03}.tf");
                 files.push((message, self.file(link, message, stf, tf_filename, first, last)));
             }

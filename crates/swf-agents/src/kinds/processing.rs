@@ -8,7 +8,9 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::by_type;
-use crate::agent::{Config, Incoming, Kind, Link, Operational, Outgoing, PREFETCH, Work, derived_uid, start, work_loop};
+use crate::agent::{
+    Config, Incoming, Kind, Link, Operational, Outgoing, PREFETCH, Work, derived_uid, start, work_loop,
+};
 
 /// Nobody of ours takes these messages; they must not pile up in the broker.
 const LIFETIME: Duration = Duration::from_secs(600);
@@ -21,7 +23,9 @@ struct Processing {
 
 pub(crate) async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let topic = config.topic.clone();
-    let Some(started) = start(Kind::Processing, config, &[topic], PREFETCH, shutdown).await? else { return Ok(()) };
+    let Some(started) = start(Kind::Processing, config, &[topic], PREFETCH, shutdown).await? else {
+        return Ok(());
+    };
     started
         .live(async |link, subscriptions| work_loop(&link, &mut Processing::default(), subscriptions).await)
         .await
@@ -92,7 +96,8 @@ async fn process(link: &Link, message: &Incoming) -> anyhow::Result<()> {
         "execution_id": message.value("execution_id"),
     });
     let uid = derived_uid(&message.uid, "processing_complete", filename);
-    let outgoing = Outgoing::new(&link.config.processed_destination, uid, body).transient().for_at_most(LIFETIME);
+    let outgoing =
+        Outgoing::new(&link.config.processed_destination, uid, body).transient().for_at_most(LIFETIME);
     Ok(link.send(outgoing).await?)
 }
 

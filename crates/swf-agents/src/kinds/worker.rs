@@ -13,7 +13,8 @@ use swf_stomp::{Delivery, Subscription};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::{
-    Config, Incoming, Kind, Link, Operational, Outgoing, acknowledge, derived_uid, is_transient, read, start, turn_down,
+    Config, Incoming, Kind, Link, Operational, Outgoing, acknowledge, derived_uid, is_transient, read, start,
+    turn_down,
 };
 
 /// Runs whose slice time is remembered.

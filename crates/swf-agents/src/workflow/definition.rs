@@ -71,7 +71,9 @@ impl Parameter {
                 _ => None,
             },
             (Kind::Float, Value::Number(_)) => number.map(Value::from),
-            (Kind::Bool, Value::Bool(_)) | (Kind::Text | Kind::Folder, Value::String(_)) => Some(value.clone()),
+            (Kind::Bool, Value::Bool(_)) | (Kind::Text | Kind::Folder, Value::String(_)) => {
+                Some(value.clone())
+            }
             _ => None,
         };
         let what = match self.kind {
@@ -265,7 +267,10 @@ impl Definition {
         let parsed: File = parse_toml(&origin, &text)?;
         let wrong = |key: &str, why: String| ConfigError::key(&origin, key, why);
         if parsed.workflow.name != name {
-            return Err(wrong("workflow.name", format!("{:?} must be {name:?} as the file", parsed.workflow.name)));
+            return Err(wrong(
+                "workflow.name",
+                format!("{:?} must be {name:?} as the file", parsed.workflow.name),
+            ));
         }
         let mut definition = match &parsed.workflow.extends {
             Some(_) if depth >= DEPTH => {
@@ -283,7 +288,8 @@ impl Definition {
             definition.source.push('\n');
         }
         definition.source.push_str(&text);
-        definition.sha256 = Sha256::digest(definition.source.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+        definition.sha256 =
+            Sha256::digest(definition.source.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
         Ok(definition)
     }
 
@@ -319,8 +325,9 @@ impl Definition {
         }
         for (name, value) in file.parameters {
             let key = format!("parameters.{name}");
-            let parameter: Parameter =
-                value.try_into().map_err(|error: toml::de::Error| (key.clone(), error.message().to_owned()))?;
+            let parameter: Parameter = value
+                .try_into()
+                .map_err(|error: toml::de::Error| (key.clone(), error.message().to_owned()))?;
             if let Some(default) = &parameter.default {
                 parameter.check(default).map_err(|why| (format!("{key}.default"), why))?;
             }
@@ -347,7 +354,8 @@ impl Definition {
     ) -> Result<(), (String, String)> {
         for (name, fields) in messages {
             let key = format!("messages.{name}");
-            let fields = fields.as_table().ok_or_else(|| (key.clone(), "must be a table of fields".to_owned()))?;
+            let fields =
+                fields.as_table().ok_or_else(|| (key.clone(), "must be a table of fields".to_owned()))?;
             let plan = self.messages.entry(name.clone()).or_insert_with(|| MessagePlan {
                 destination: DEFAULT_DESTINATION.to_owned(),
                 ..MessagePlan::default()
@@ -423,7 +431,10 @@ impl Definition {
         if let Some(closing) = &self.closing
             && !self.messages.contains_key(closing)
         {
-            return Err(wrong("workflow.closing", format!("no message {closing:?}; {}", nearest(closing, &messages))));
+            return Err(wrong(
+                "workflow.closing",
+                format!("no message {closing:?}; {}", nearest(closing, &messages)),
+            ));
         }
         self.check_ops(&self.steps, &messages)
     }
@@ -454,7 +465,9 @@ impl Definition {
         let Amount::Parameter(name) = amount else { return Ok(()) };
         match self.parameter(name) {
             Some(Parameter { kind: Kind::Int | Kind::Float, .. }) => Ok(()),
-            Some(_) => Err(ConfigError::key(&self.origin, "steps", format!("parameter {name:?} is not a number"))),
+            Some(_) => {
+                Err(ConfigError::key(&self.origin, "steps", format!("parameter {name:?} is not a number")))
+            }
             None => {
                 let known: Vec<String> = self.parameters.iter().map(|(name, _)| name.clone()).collect();
                 let why = format!("no parameter {name:?}; {}", nearest(name, &known));
@@ -470,7 +483,9 @@ impl Definition {
 
     /// File name of the definition without folder.
     pub fn file_name(&self) -> String {
-        Path::new(&self.origin).file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+        Path::new(&self.origin)
+            .file_name()
+            .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
     }
 }
 

@@ -140,7 +140,11 @@ impl Engine {
 
     /// Folders to make before the first step.
     pub fn folders(&self) -> Vec<PathBuf> {
-        self.definition.folders.iter().map(|folder| PathBuf::from(folder.text(&|name| self.value(name)))).collect()
+        self.definition
+            .folders
+            .iter()
+            .map(|folder| PathBuf::from(folder.text(&|name| self.value(name))))
+            .collect()
     }
 
     /// Whether some loop of the program never ends by itself with these parameters.
@@ -304,7 +308,7 @@ impl Engine {
             body.insert(field.clone(), value);
         }
         let file = plan.file.as_ref().map(|file: &Template| {
-            PathBuf::from(file.text(&|name| self.value(name).or_else(|| body.get(name).cloned())))
+            PathBuf::from(file.text(&|name| body.get(name).cloned().or_else(|| self.value(name))))
         });
         Ok(Action::Send { msg_type: name.to_owned(), destination: plan.destination.clone(), body, file })
     }
@@ -333,6 +337,6 @@ impl Engine {
 
     /// Whole seconds are whole numbers in messages, as the original sends them.
     fn tick_value(&self) -> Value {
-        if self.tick % 1_000_000 == 0 { (self.tick / 1_000_000).into() } else { self.tick_seconds().into() }
+        if self.tick.is_multiple_of(1_000_000) { (self.tick / 1_000_000).into() } else { self.tick_seconds().into() }
     }
 }

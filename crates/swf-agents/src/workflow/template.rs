@@ -22,7 +22,8 @@ impl Template {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some(open) = rest.find('{') {
-            let (before, after) = (rest.get(..open).unwrap_or_default(), rest.get(open + 1..).unwrap_or_default());
+            let (before, after) =
+                (rest.get(..open).unwrap_or_default(), rest.get(open + 1..).unwrap_or_default());
             if !before.is_empty() {
                 parts.push(Part::Text(before.to_owned()));
             }
@@ -39,7 +40,9 @@ impl Template {
                 None => (slot, 0),
             };
             if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-                return Err(format!("{{{slot}}} in {text:?} is not a placeholder; write {{name}} or {{name:06}}"));
+                return Err(format!(
+                    "{{{slot}}} in {text:?} is not a placeholder; write {{name}} or {{name:06}}"
+                ));
             }
             parts.push(Part::Slot(name.to_owned(), width));
             rest = after.get(close + 1..).unwrap_or_default();

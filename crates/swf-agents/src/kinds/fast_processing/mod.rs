@@ -366,7 +366,8 @@ impl FastProcessing {
         let queued = link.monitor.slices("queued", None).await?;
         let mut sent = 0;
         for slice in queued {
-            let Some(id) = slice.metadata.get("execution_id").and_then(Value::as_str).map(str::to_owned) else {
+            let Some(id) = slice.metadata.get("execution_id").and_then(Value::as_str).map(str::to_owned)
+            else {
                 continue;
             };
             let execution = self.execution(link, &id).await?;
@@ -382,7 +383,8 @@ impl FastProcessing {
                 .runs
                 .entry(number)
                 .or_insert_with(|| Run::new(Some(id.clone()), Params::of(execution.as_ref()), ended));
-            let origin = Origin { run_number: number, run_id: number.to_string().into(), execution_id: Some(id) };
+            let origin =
+                Origin { run_number: number, run_id: number.to_string().into(), execution_id: Some(id) };
             slices::send(link, &origin, &slice, &run.params).await?;
             run.open.insert((slice.tf_filename, slice.slice_id));
             run.slices_sent += 1;

@@ -59,7 +59,8 @@ fn parse(message: &Incoming) -> anyhow::Result<SliceResult> {
     let inner = content.pointer("/result/result").unwrap_or(&Value::Null);
     let named = |key: &str| inner.get(key).or_else(|| content.get(key));
     let slice_id = named("slice_id").and_then(as_number);
-    let slice_id = slice_id.ok_or_else(|| anyhow::anyhow!("the result has no content.result.result.slice_id"))?;
+    let slice_id =
+        slice_id.ok_or_else(|| anyhow::anyhow!("the result has no content.result.result.slice_id"))?;
     let tf_filename = named("tf_filename").and_then(Value::as_str);
     let tf_filename =
         tf_filename.ok_or_else(|| anyhow::anyhow!("the result of slice {slice_id} names no tf_filename"))?;

@@ -65,7 +65,9 @@ pub(super) async fn cut(
     let tf_filename = message.required("tf_filename")?;
     let stf_filename = message.required("stf_filename")?;
     let (Some(first), Some(last)) = (message.number("tf_first"), message.number("tf_last")) else {
-        anyhow::bail!("TF file {tf_filename} has no tf_first and tf_last; the fastmon agent or the monitor dropped them");
+        anyhow::bail!(
+            "TF file {tf_filename} has no tf_first and tf_last; the fastmon agent or the monitor dropped them"
+        );
     };
     if !is_sampled(stf_filename, params.sampling_rate) {
         return Ok(None);
@@ -93,7 +95,9 @@ pub(super) async fn cut(
     let waiting = if answer.existing > 0 { Some(still_queued(link, origin.run_number).await?) } else { None };
     let to_send: Vec<&Slice> = slices
         .iter()
-        .filter(|slice| waiting.as_ref().is_none_or(|w| w.contains(&(slice.tf_filename.clone(), slice.slice_id))))
+        .filter(|slice| {
+            waiting.as_ref().is_none_or(|w| w.contains(&(slice.tf_filename.clone(), slice.slice_id)))
+        })
         .collect();
     try_join_all(to_send.iter().map(|slice| send(link, origin, slice, params))).await?;
     let sent = to_send.iter().map(|slice| (slice.tf_filename.clone(), slice.slice_id)).collect();
@@ -149,7 +153,9 @@ mod tests {
 
     #[test]
     fn slices_cover_the_file_without_gap_or_overlap() {
-        for (first, count, per, limit) in [(10, 21, 2, Some(15)), (0, 40, 2, Some(15)), (5, 1, 2, None), (0, 7, 7, Some(1))] {
+        for (first, count, per, limit) in
+            [(10, 21, 2, Some(15)), (0, 40, 2, Some(15)), (5, 1, 2, None), (0, 7, 7, Some(1))]
+        {
             let last = first + count - 1;
             let ranges = ranges(first, last, &params(per, limit));
             assert_eq!(ranges.first().unwrap().0, first);

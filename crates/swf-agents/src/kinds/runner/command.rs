@@ -58,7 +58,8 @@ impl RunWorkflow {
             return Err(format!("execution_id: {id:?} is longer than 100 characters or has a slash"));
         }
         Ok(Self {
-            workflow_name: text("workflow_name")?.ok_or("workflow_name is missing; say which workflow to run")?,
+            workflow_name: text("workflow_name")?
+                .ok_or("workflow_name is missing; say which workflow to run")?,
             config: text("config")?,
             realtime,
             duration,
@@ -71,10 +72,11 @@ impl RunWorkflow {
 /// Why a command comes too late, if it does. Times without offset are this machine's local time.
 pub(super) fn too_old(message: &Incoming) -> Option<String> {
     let text = message.text("timestamp")?;
-    let sent = DateTime::parse_from_rfc3339(text).map(|time| time.with_timezone(&Utc)).ok().or_else(|| {
-        let naive: NaiveDateTime = text.parse().ok()?;
-        naive.and_local_timezone(Local).earliest().map(|time| time.with_timezone(&Utc))
-    })?;
+    let sent =
+        DateTime::parse_from_rfc3339(text).map(|time| time.with_timezone(&Utc)).ok().or_else(|| {
+            let naive: NaiveDateTime = text.parse().ok()?;
+            naive.and_local_timezone(Local).earliest().map(|time| time.with_timezone(&Utc))
+        })?;
     let age = Utc::now().signed_duration_since(sent).to_std().ok()?;
     (age > OLDEST).then(|| {
         format!("the command is {} s old, more than {} s; send it again", age.as_secs(), OLDEST.as_secs())
@@ -83,7 +85,9 @@ pub(super) fn too_old(message: &Incoming) -> Option<String> {
 
 /// Answer a command, if its sender wants an answer. `fields` follow `msg_type` and `correlation_id`.
 pub(super) async fn reply(link: &Link, message: &Incoming, msg_type: &str, fields: Value) {
-    let Some(reply_to) = message.text("reply_to").or_else(|| message.delivery.headers.get("reply-to")) else { return };
+    let Some(reply_to) = message.text("reply_to").or_else(|| message.delivery.headers.get("reply-to")) else {
+        return;
+    };
     let correlation_id = message.value("correlation_id");
     let mut body = json!({ "msg_type": msg_type, "correlation_id": correlation_id });
     if let (Some(body), Value::Object(fields)) = (body.as_object_mut(), fields) {
@@ -101,7 +105,12 @@ pub(super) async fn reply(link: &Link, message: &Incoming, msg_type: &str, field
 }
 
 /// Give a command of another namespace to that namespace's own queue.
-pub(super) async fn forward(link: &Link, body: &[u8], namespace: &str, uid: &str) -> Result<(), swf_stomp::Error> {
+pub(super) async fn forward(
+    link: &Link,
+    body: &[u8],
+    namespace: &str,
+    uid: &str,
+) -> Result<(), swf_stomp::Error> {
     let destination = format!("/queue/workflow_control.{namespace}");
     let end = Utc::now().timestamp_millis() + LIFETIME.as_millis() as i64;
     let message = swf_stomp::Message::new(&destination, body.to_vec())

@@ -90,7 +90,8 @@ pub(super) async fn prepare(link: &Link, command: RunWorkflow) -> anyhow::Result
         &command.params,
         &config.variables,
     )?;
-    let engine = Engine::new(Arc::clone(&workflow.definition), Identity::default(), workflow.effective.clone());
+    let engine =
+        Engine::new(Arc::clone(&workflow.definition), Identity::default(), workflow.effective.clone());
     if engine.is_endless()? && !command.realtime && command.duration == 0.0 {
         anyhow::bail!(
             "an endless workflow in discrete time would flood the broker; give a duration, a count other than 0, or realtime"
@@ -298,7 +299,9 @@ impl Drive {
             phase: Some("initializing".into()),
             state: Some("imminent".into()),
             substate: Some("preparing".into()),
-            target_worker_count: Some(effective.get("target_worker_count").and_then(Value::as_i64).unwrap_or(0)),
+            target_worker_count: Some(
+                effective.get("target_worker_count").and_then(Value::as_i64).unwrap_or(0),
+            ),
             state_changed_at: Some(crate::now()),
             metadata: Some(json!({
                 "execution_id": self.prepared.execution_id,
@@ -314,9 +317,9 @@ impl Drive {
 
     async fn steps(&mut self, engine: &mut Engine) -> Result<(), Early> {
         for folder in engine.folders() {
-            tokio::fs::create_dir_all(&folder)
-                .await
-                .with_context(|| format!("make folder {}; correct the container parameter", folder.display()))?;
+            tokio::fs::create_dir_all(&folder).await.with_context(|| {
+                format!("make folder {}; correct the container parameter", folder.display())
+            })?;
         }
         let clock = if self.prepared.realtime { Clock::Real(Instant::now()) } else { Clock::Discrete };
         let limit = self.prepared.limit;
@@ -437,7 +440,9 @@ impl Drive {
 
 async fn write_file(file: &Path, body: &Map<String, Value>) -> anyhow::Result<()> {
     if let Some(folder) = file.parent() {
-        tokio::fs::create_dir_all(folder).await.with_context(|| format!("make folder {}", folder.display()))?;
+        tokio::fs::create_dir_all(folder)
+            .await
+            .with_context(|| format!("make folder {}", folder.display()))?;
     }
     let text = serde_json::to_vec(body)?;
     tokio::fs::write(file, text).await.with_context(|| format!("write {}", file.display()))
@@ -481,10 +486,11 @@ pub(super) async fn close_earlier_life(link: &Link) {
     };
     for execution in left {
         let runner = execution.performance_metrics.get("runner").and_then(Value::as_str);
-        if execution.status == "running" && runner == Some(&link.name) {
-            if let Err(error) = close_lost(link, &execution).await {
-                tracing::error!("execution {} could not be closed: {error:#}", execution.execution_id);
-            }
+        if execution.status == "running"
+            && runner == Some(&link.name)
+            && let Err(error) = close_lost(link, &execution).await
+        {
+            tracing::error!("execution {} could not be closed: {error:#}", execution.execution_id);
         }
     }
 }

@@ -14,9 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::{
-    Config, Incoming, Kind, Link, Operational, Refused, acknowledge, read, start, turn_down,
-};
+use crate::agent::{Config, Incoming, Kind, Link, Operational, Refused, acknowledge, read, start, turn_down};
 use command::{RunWorkflow, forward, reply, too_old};
 use execution::{Outcome, Progress, Stop};
 
@@ -45,7 +43,9 @@ struct Runner {
 pub(crate) async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let control_queue = format!("{SHARED_QUEUE}.{}", config.namespace);
     let destinations = [control_queue.clone(), SHARED_QUEUE.to_owned()];
-    let Some(started) = start(Kind::Runner, config, &destinations, PREFETCH, shutdown).await? else { return Ok(()) };
+    let Some(started) = start(Kind::Runner, config, &destinations, PREFETCH, shutdown).await? else {
+        return Ok(());
+    };
     started.link.pulse.change(|health| {
         health.metadata.insert("control_queue".into(), control_queue.clone().into());
     });
@@ -119,7 +119,9 @@ impl Runner {
         let outcome = tokio::time::timeout(LAST_WORK, &mut active.task).await;
         match outcome {
             Ok(outcome) => self.ended(outcome),
-            Err(_) => tracing::warn!("the running workflow could not close in time; the next start closes it"),
+            Err(_) => {
+                tracing::warn!("the running workflow could not close in time; the next start closes it")
+            }
         }
     }
 
@@ -133,7 +135,9 @@ impl Runner {
                 let uid = delivery.headers.get("message-uid").unwrap_or(delivery.message_id()).to_owned();
                 match forward(&self.link, &delivery.body, &namespace, &uid).await {
                     Ok(()) => acknowledge(&delivery).await,
-                    Err(error) => tracing::warn!("a command of namespace {namespace} was not forwarded yet: {error}"),
+                    Err(error) => {
+                        tracing::warn!("a command of namespace {namespace} was not forwarded yet: {error}")
+                    }
                 }
             }
             Err((delivery, refused)) => turn_down(&self.link, &delivery, &refused).await,
@@ -151,9 +155,8 @@ impl Runner {
                 reply(&self.link, message, "status_reply", status).await;
             }
             other => {
-                let reason = format!(
-                    "msg_type {other:?} is not one of run_workflow, stop_workflow, status_request"
-                );
+                let reason =
+                    format!("msg_type {other:?} is not one of run_workflow, stop_workflow, status_request");
                 tracing::warn!("refused a command: {reason}");
                 reply(&self.link, message, "error", json!({ "accepted": false, "reason": reason })).await;
             }
@@ -199,7 +202,8 @@ impl Runner {
         }
         let command = RunWorkflow::read(message)?;
         let prepared = execution::prepare(&self.link, command).await.map_err(|error| format!("{error:#}"))?;
-        let (execution_id, workflow_name) = (prepared.execution_id.clone(), prepared.workflow_name().to_owned());
+        let (execution_id, workflow_name) =
+            (prepared.execution_id.clone(), prepared.workflow_name().to_owned());
         self.link.log_context(Some(&execution_id), None);
         tracing::info!(execution_id, "execution {execution_id} starts");
         self.link.pulse.change(|health| {
@@ -213,7 +217,8 @@ impl Runner {
         let stop = Stop::default();
         let (report, progress) = watch::channel(Progress::default());
         let task = tokio::spawn(execution::drive(self.link.clone(), prepared, report, stop.clone()));
-        self.active = Some(Active { execution_id: execution_id.clone(), workflow_name, stop, progress, task });
+        self.active =
+            Some(Active { execution_id: execution_id.clone(), workflow_name, stop, progress, task });
         Ok(execution_id)
     }
 
