@@ -337,6 +337,10 @@ impl Engine {
 
     /// Whole seconds are whole numbers in messages, as the original sends them.
     fn tick_value(&self) -> Value {
-        if self.tick.is_multiple_of(1_000_000) { (self.tick / 1_000_000).into() } else { self.tick_seconds().into() }
+        if self.tick.is_multiple_of(1_000_000) {
+            (self.tick / 1_000_000).into()
+        } else {
+            self.tick_seconds().into()
+        }
     }
 }
