@@ -51,7 +51,7 @@ impl From<String> for Refusal {
 
 /// What a transaction holds until its COMMIT.
 enum Step {
-    Send(Address, Message),
+    Send(Address, Box<Message>),
     Acknowledge { consumers: Vec<u64>, by: By, positive: bool },
 }
 
@@ -282,7 +282,7 @@ impl Session {
                         "open transactions hold more than {limit} bytes, the limit of a connection"
                     ));
                 }
-                self.open_transaction(&name)?.push(Step::Send(address, message));
+                self.open_transaction(&name)?.push(Step::Send(address, Box::new(message)));
                 Ok(false)
             }
         }
@@ -450,7 +450,7 @@ impl Session {
 
 fn apply(core: &mut super::core::Core, session: u64, step: Step) -> Result<bool, String> {
     match step {
-        Step::Send(address, message) => core.send(&address, message),
+        Step::Send(address, message) => core.send(&address, *message),
         Step::Acknowledge { consumers, by, positive } => {
             let mut tried = HashSet::new();
             let found = consumers

@@ -21,7 +21,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-pub use config::{AckMode, ClientConfig, Flavour, Message, Subscribe, Tls};
+pub use config::{AckMode, ClientConfig, Flavour, Message, Subscribe, Tls, TlsIdentity};
 
 use crate::{Error, Headers};
 

@@ -130,11 +130,12 @@ async fn rabbitmq_does_what_the_client_needs() {
         .env("RABBITMQ_DIST_PORT", free_port().to_string())
         .env("ERL_EPMD_ADDRESS", "127.0.0.1")
         .env("ERL_EPMD_PORT", epmd.to_string())
+        .env("ERL_EPMD_RELAXED_COMMAND_CHECK", "1")
         .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-kernel inet_dist_use_interface {127,0,0,1}")
         .env("RABBITMQ_PID_FILE", base.join("pid"));
     // The port mapper puts itself into the background.
     let mut last = Command::new("epmd");
-    last.args(["-port", &epmd.to_string(), "-kill"]).env("ERL_EPMD_RELAXED_COMMAND_CHECK", "1");
+    last.args(["-port", &epmd.to_string(), "-kill"]);
     let addr = ([127, 0, 0, 1], port).into();
     let base = ClientConfig { flavour: Flavour::RabbitMq, ..client_config(addr) };
     let mut real = Real::start(rabbit, folder, Some(last));

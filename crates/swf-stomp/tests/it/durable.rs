@@ -88,7 +88,7 @@ async fn another_selector_starts_a_durable_subscription_anew() {
             .map(|(_, stats)| stats.depth)
             .sum::<usize>()
     };
-    until("not in use", || broker.stats().destinations["/topic/x#monitor.capture"].subscribers == 0).await;
+    until("not in use", || broker.stats().destinations["/topic/x#monitor#capture"].subscribers == 0).await;
     monitor.send(Message::new("/topic/x", "old")).await.unwrap();
     assert_eq!(depth(), 1);
     let selecting = Subscribe { selector: Some("run = 7".into()), ..durable("/topic/x") };
@@ -97,4 +97,18 @@ async fn another_selector_starts_a_durable_subscription_anew() {
     monitor.send(Message::new("/topic/x", "other").with("run", "8")).await.unwrap();
     monitor.send(Message::new("/topic/x", "ours").with("run", "7")).await.unwrap();
     assert_eq!(text(&next(&mut subscription).await), "ours");
+}
+
+#[tokio::test]
+async fn names_with_dots_are_not_mixed_up() {
+    let broker = broker().await;
+    for (client_id, name) in [("a.b", "c"), ("a", "b.c"), ("a#b", "c"), ("a", "b#c")] {
+        let client =
+            Client::start(ClientConfig { client_id: Some(client_id.into()), ..client_config(broker.addr()) });
+        drop(
+            client.subscribe(Subscribe { durable: Some(name.into()), ..durable("/topic/x") }).await.unwrap(),
+        );
+        client.shutdown().await;
+    }
+    assert_eq!(broker.stats().destinations.keys().filter(|name| name.contains('#')).count(), 4);
 }

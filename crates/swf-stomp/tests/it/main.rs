@@ -1,4 +1,10 @@
 //! The client, the broker, real brokers and real stomp.py, over real sockets.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail by panicking, as tests do"
+)]
 
 mod brokers;
 mod client;

@@ -7,8 +7,11 @@ use std::{
     sync::Arc,
 };
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use swf_stomp::{Client, ClientConfig, Message, Subscribe, Tls};
+use rustls::{
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::WebPkiClientVerifier,
+};
+use swf_stomp::{Client, ClientConfig, Message, Subscribe, Tls, TlsIdentity};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
@@ -35,17 +38,23 @@ fn certificates(folder: &Path) -> PathBuf {
     folder.join("ca.pem")
 }
 
-/// Ends TLS in front of a plain broker.
-async fn tls_front(folder: &Path, target: SocketAddr) -> SocketAddr {
+/// Ends TLS in front of a plain broker; asks clients for a certificate of the same authority if wished.
+async fn tls_front(folder: &Path, target: SocketAddr, ask: bool) -> SocketAddr {
     let chain = vec![CertificateDer::from_pem_file(folder.join("broker.pem")).unwrap()];
     let key = PrivateKeyDer::from_pem_file(folder.join("broker.key")).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .unwrap();
+    let builder = rustls::ServerConfig::builder_with_provider(provider.clone());
+    let builder = builder.with_safe_default_protocol_versions().unwrap();
+    let builder = if ask {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(folder.join("ca.pem")).unwrap()).unwrap();
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+        builder.with_client_cert_verifier(verifier)
+    } else {
+        builder.with_no_client_auth()
+    };
+    let config = builder.with_single_cert(chain, key).unwrap();
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -71,7 +80,7 @@ async fn a_broker_with_a_certificate_of_a_given_authority_is_trusted_and_no_othe
     let folder = tempfile::tempdir().unwrap();
     let ca_file = certificates(folder.path());
     let broker = broker().await;
-    let front = tls_front(folder.path(), broker.addr()).await;
+    let front = tls_front(folder.path(), broker.addr(), false).await;
     let config = |ca_file: Option<PathBuf>, name: &str| ClientConfig {
         tls: Some(Tls { ca_file, server_name: Some(name.into()) }),
         ..client_config(front)
@@ -96,4 +105,30 @@ async fn a_broker_with_a_certificate_of_a_given_authority_is_trusted_and_no_othe
         assert!(text.contains(expected) || text.contains("not valid for name"), "{text}");
         assert!(!refused.connected);
     }
+}
+
+#[tokio::test]
+async fn a_certificate_is_shown_to_a_broker_that_asks_for_one() {
+    if Command::new("openssl").arg("version").output().is_err() {
+        return skip("the openssl command is not installed");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = certificates(folder.path());
+    let broker = broker().await;
+    let front = tls_front(folder.path(), broker.addr(), true).await;
+    let nameless = ClientConfig {
+        tls: Some(Tls { ca_file: Some(ca_file), server_name: Some("broker.test".into()) }),
+        ..client_config(front)
+    };
+    let refused = Client::start(nameless.clone());
+    let mut status = refused.status();
+    assert!(!within(status.wait_for(|status| status.last_error.is_some())).await.unwrap().connected);
+    let identity = TlsIdentity {
+        cert_file: folder.path().join("broker.pem"),
+        key_file: folder.path().join("broker.key"),
+    };
+    let client = Client::start(ClientConfig { tls_identity: Some(identity), ..nameless });
+    client.connected(PATIENCE).await.unwrap();
+    client.send(Message::new("/queue/x", "hello")).await.unwrap();
+    client.shutdown().await;
 }
