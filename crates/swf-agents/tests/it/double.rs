@@ -258,11 +258,11 @@ impl Rows {
             let place = self.of("tf-slices").len();
             if self.slices.contains_key(&slice_key(slice)) {
                 existing += 1;
-            } else {
-                created += 1;
-                self.slices.insert(slice_key(slice), place);
-                self.of("tf-slices").push(slice.as_object().unwrap().clone());
+                continue;
             }
+            created += 1;
+            self.slices.insert(slice_key(slice), place);
+            self.of("tf-slices").push(slice.as_object().unwrap().clone());
         }
         ok(json!({ "created": created, "existing": existing }))
     }

@@ -1,10 +1,5 @@
 //! The client against a real HTTP server on a socket that answers what the test says.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that meets something unexpected fails there"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that meets something unexpected fails there")]
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
