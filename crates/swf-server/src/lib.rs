@@ -9,6 +9,7 @@ pub mod mcp;
 pub mod observe;
 pub mod problem;
 pub mod rest;
+pub mod sse;
 pub mod upkeep;
 
 use std::net::SocketAddr;
@@ -40,8 +41,6 @@ pub struct Server {
 
 /// Connections that are still busy this long after shutdown are cut.
 const DRAIN: Duration = Duration::from_secs(5);
-/// Captured messages that a slow listener of the event stream may be behind before it misses some.
-const FEED: usize = 4096;
 
 impl Server {
     /// Serves until `shutdown`; returns when everything has ended.
@@ -53,17 +52,24 @@ impl Server {
         let inner = Router::new()
             .merge(mcp)
             .merge(rest::router(self.app.clone()))
+            .merge(sse::router(self.app.clone()))
             .merge(observe::router(service.clone(), metrics.clone()));
         let router = match self.prefix.as_str() {
             "" => inner,
             prefix => Router::new().nest(prefix, inner).merge(observe::router(service.clone(), metrics)),
         };
         let router = router.layer(CatchPanicLayer::custom(panicked));
-        let feed = ingest::Feed::new(FEED);
         let mut tasks = tokio::task::JoinSet::new();
         if let Some((client, config)) = self.capture {
-            tasks.spawn(ingest::run(service.clone(), client, config, feed, shutdown.clone()));
+            tasks.spawn(ingest::run(
+                service.clone(),
+                client,
+                config,
+                self.app.feed.clone(),
+                shutdown.clone(),
+            ));
         }
+        tasks.spawn(sse::run(self.app.clone(), shutdown.clone()));
         tasks.spawn(upkeep::run(service, sessions, shutdown.clone()));
         serve_http(listener, router, shutdown.clone()).await?;
         shutdown.cancel();
@@ -72,7 +78,11 @@ impl Server {
     }
 }
 
-async fn serve_http(listener: TcpListener, router: Router, shutdown: CancellationToken) -> anyhow::Result<()> {
+async fn serve_http(
+    listener: TcpListener,
+    router: Router,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     // Without this, small event-stream frames wait for the peer's delayed acknowledgement.
     let listener = listener.tap_io(|stream| {
         if let Err(e) = stream.set_nodelay(true) {
@@ -81,7 +91,8 @@ async fn serve_http(listener: TcpListener, router: Router, shutdown: Cancellatio
     });
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let ended = shutdown.clone();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(async move { ended.cancelled().await });
+    let serving =
+        axum::serve(listener, service).with_graceful_shutdown(async move { ended.cancelled().await });
     let cut = async {
         shutdown.cancelled().await;
         tokio::time::sleep(DRAIN).await;

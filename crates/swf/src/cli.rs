@@ -213,7 +213,10 @@ async fn hosted(cli: Cli, loaded: Loaded) -> anyhow::Result<()> {
         _ => {
             let up = Up::start(loaded, Ports::AsConfigured).await?;
             let url = up.role.url()?;
-            println!("monitor   {url}/\nMCP       {url}/mcp/\ndata      {}\nCtrl-C ends everything", up.role.files.root().display());
+            println!(
+                "monitor   {url}/\nMCP       {url}/mcp/\ndata      {}\nCtrl-C ends everything",
+                up.role.files.root().display()
+            );
             shutdown.cancelled().await;
             up.down().await;
             Ok(())
@@ -229,7 +232,11 @@ async fn daemon_or_command(cli: Cli, loaded: Loaded) -> anyhow::Result<()> {
     let ship = matches!(cli.command, Command::Agent { .. });
     let daemon = matches!(
         cli.command,
-        Command::Agent { .. } | Command::AgentManager | Command::Serve | Command::Broker | Command::Mcp { .. }
+        Command::Agent { .. }
+            | Command::AgentManager
+            | Command::Serve
+            | Command::Broker
+            | Command::Mcp { .. }
     );
     let logs = logging::start(cli.log_format, if daemon { &cli.log_level } else { "warn" }, ship);
     let role = Role::new(loaded)?;

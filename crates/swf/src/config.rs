@@ -361,7 +361,12 @@ mod tests {
     fn an_unknown_key_is_refused_with_the_nearest_one() {
         let table: Table = "[broker]\nhots = 'x'".parse().unwrap();
         let text = check_keys(&table, "swf.toml").unwrap_err().to_string();
-        assert!(text.starts_with("swf.toml: broker.hots is not a key, did you mean 'host'?; accepted: host, port"), "{text}");
+        assert!(
+            text.starts_with(
+                "swf.toml: broker.hots is not a key, did you mean 'host'?; accepted: host, port"
+            ),
+            "{text}"
+        );
         let table: Table = "[brokr]".parse().unwrap();
         assert!(check_keys(&table, "f").unwrap_err().to_string().contains("did you mean 'broker'?"));
     }

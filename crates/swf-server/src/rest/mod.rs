@@ -21,6 +21,7 @@ use swf_tools::records::{MOST_ROWS, RECORDS, Store};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
+pub(crate) use body::pairs;
 pub use limits::LogIntake;
 
 /// Settings of the REST interface.

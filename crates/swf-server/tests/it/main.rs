@@ -5,3 +5,5 @@ mod rest;
 mod rest_agents;
 mod rest_auth;
 mod rest_records;
+mod rig;
+mod sse;
