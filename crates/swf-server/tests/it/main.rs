@@ -4,4 +4,5 @@ mod harness;
 mod rest;
 mod rest_agents;
 mod rest_auth;
+mod rest_pcs;
 mod rest_records;

@@ -11,6 +11,7 @@ pub mod heartbeat;
 pub mod logs;
 pub mod memory;
 pub mod namespaces;
+pub mod pcs;
 mod present;
 pub mod provenance;
 pub mod query;
@@ -22,7 +23,7 @@ pub mod users;
 pub mod validate;
 mod write;
 
-pub use describe::{Facts, Field, Filter, Method, Resource, Source};
+pub use describe::{Allows, Facts, Field, Filter, Method, Resource, Source};
 pub use error::Error;
 pub use query::Page;
 pub use store::{List, MOST_ROWS, Store};
