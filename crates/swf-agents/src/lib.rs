@@ -9,6 +9,7 @@ pub mod agent;
 pub mod config;
 pub mod kinds;
 pub mod logs;
+pub mod manager;
 pub mod supervise;
 pub mod workflow;
 

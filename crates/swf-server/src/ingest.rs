@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use swf_db::{Error as DbError, Sql, Tx};
-use swf_stomp::{AckMode, Client, Delivery, Subscribe};
+use swf_stomp::{AckMode, Client, Delivery, Subscribe, Subscription};
 use swf_tools::Service;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -50,19 +50,7 @@ pub async fn run(
     feed: Feed,
     shutdown: CancellationToken,
 ) {
-    let subscribe = Subscribe {
-        ack: AckMode::ClientIndividual,
-        durable: Some(config.durable.clone()),
-        prefetch: Some(2 * BATCH as u32),
-        ..Subscribe::to(config.destination.clone())
-    };
-    let mut subscription = match client.subscribe(subscribe).await {
-        Ok(subscription) => subscription,
-        Err(e) => {
-            tracing::error!("cannot capture {}: {e}", config.destination);
-            return;
-        }
-    };
+    let Some(mut subscription) = subscribed(&client, &config, &shutdown).await else { return };
     tracing::info!("capturing {} as durable subscription {}", config.destination, config.durable);
     loop {
         let first = tokio::select! {
@@ -86,6 +74,26 @@ pub async fn run(
                 );
                 break;
             }
+        }
+    }
+}
+
+/// Subscribes, for as long as it takes: a broker may hold the subscription of an earlier life for a while.
+async fn subscribed(client: &Client, config: &Config, shutdown: &CancellationToken) -> Option<Subscription> {
+    loop {
+        let subscribe = Subscribe {
+            ack: AckMode::ClientIndividual,
+            durable: Some(config.durable.clone()),
+            prefetch: Some(2 * BATCH as u32),
+            ..Subscribe::to(config.destination.clone())
+        };
+        match client.subscribe(subscribe).await {
+            Ok(subscription) => return Some(subscription),
+            Err(e) => tracing::warn!("cannot capture {} yet: {e}", config.destination),
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return None,
+            () = tokio::time::sleep(RETRY) => {}
         }
     }
 }

@@ -18,6 +18,7 @@ mod frame;
 pub use broker::{BareNames, Broker, BrokerConfig, BrokerLimits, DestinationStats, Stats};
 pub use client::{
     AckMode, Client, ClientConfig, Delivery, Flavour, Message, Status, Subscribe, Subscription, Tls,
+    TlsIdentity,
 };
 pub use codec::{Codec, FrameError, Limits, encode};
 pub use error::Error;

@@ -4,7 +4,6 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 /// The data folder.
@@ -51,21 +50,19 @@ impl Files {
         &self.root
     }
 
-    /// The local user's API token, made at first use; only its owner can read it.
-    pub fn token(&self) -> anyhow::Result<String> {
+    /// The local user's API token, once the monitor has made the account.
+    pub fn token(&self) -> Option<String> {
+        let text = std::fs::read_to_string(self.path("token")).ok()?;
+        Some(text.trim().to_owned()).filter(|t| !t.is_empty())
+    }
+
+    /// Keeps the token where only its owner can read it.
+    pub fn set_token(&self, token: &str) -> anyhow::Result<()> {
         let path = self.path("token");
-        if let Ok(text) = std::fs::read_to_string(&path)
-            && !text.trim().is_empty()
-        {
-            return Ok(text.trim().to_owned());
-        }
-        let bytes: [u8; 20] = rand::rng().random();
-        let token: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
         let mut options = std::fs::OpenOptions::new();
         let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
         let mut file = file.with_context(|| format!("cannot write {}", path.display()))?;
-        std::io::Write::write_all(&mut file, token.as_bytes())?;
-        Ok(token)
+        std::io::Write::write_all(&mut file, token.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// The running server's address, if one runs.

@@ -5,6 +5,8 @@
 mod error;
 mod sources;
 mod testbed;
+#[cfg(test)]
+mod tests;
 mod workflow;
 
 use serde::de::DeserializeOwned;

@@ -75,7 +75,7 @@ impl Sampling {
         let mut ranges = Vec::new();
         for index in 0..self.files {
             let first = index * width;
-            let last = if index + 1 == self.files { frames - 1 } else { first + width - 1 };
+            let last = if index + 1 == self.files { frames - 1 } else { (first + width - 1).min(frames - 1) };
             if first > last {
                 break;
             }

@@ -308,7 +308,7 @@ impl Engine {
             body.insert(field.clone(), value);
         }
         let file = plan.file.as_ref().map(|file: &Template| {
-            PathBuf::from(file.text(&|name| self.value(name).or_else(|| body.get(name).cloned())))
+            PathBuf::from(file.text(&|name| body.get(name).cloned().or_else(|| self.value(name))))
         });
         Ok(Action::Send { msg_type: name.to_owned(), destination: plan.destination.clone(), body, file })
     }
@@ -337,6 +337,10 @@ impl Engine {
 
     /// Whole seconds are whole numbers in messages, as the original sends them.
     fn tick_value(&self) -> Value {
-        if self.tick % 1_000_000 == 0 { (self.tick / 1_000_000).into() } else { self.tick_seconds().into() }
+        if self.tick.is_multiple_of(1_000_000) {
+            (self.tick / 1_000_000).into()
+        } else {
+            self.tick_seconds().into()
+        }
     }
 }

@@ -6,6 +6,8 @@
 mod definition;
 mod engine;
 mod template;
+#[cfg(test)]
+mod tests;
 
 pub use definition::{Definition, Kind, Parameter};
 pub use engine::{Action, Engine, EngineError, Identity};

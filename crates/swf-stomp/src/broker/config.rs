@@ -153,7 +153,7 @@ pub struct Stats {
     /// Messages taken from senders since the start.
     pub received: u64,
     /// By destination: `/queue/x`, `/topic/x` (all non-durable subscribers together) and
-    /// `/topic/x#<client-id>.<name>` for a durable subscription. One without messages and subscribers is
+    /// `/topic/x#<client-id>#<name>` for a durable subscription. One without messages and subscribers is
     /// forgotten after a minute.
     pub destinations: BTreeMap<String, DestinationStats>,
 }

@@ -68,12 +68,7 @@ impl Message {
         };
         let persistent = frame.get("persistent") != Some("false");
         let destination = frame.get("destination").unwrap_or_default().to_owned();
-        let mut headers: Headers = frame
-            .headers
-            .iter()
-            .filter(|(key, _)| !OURS.contains(key))
-            .map(|(key, value)| (key, value))
-            .collect();
+        let mut headers: Headers = frame.headers.iter().filter(|(key, _)| !OURS.contains(key)).collect();
         if headers.get("timestamp").is_none() {
             headers.push("timestamp", now_ms().to_string());
         }

@@ -51,7 +51,7 @@ impl From<String> for Refusal {
 
 /// What a transaction holds until its COMMIT.
 enum Step {
-    Send(Address, Message),
+    Send(Address, Box<Message>),
     Acknowledge { consumers: Vec<u64>, by: By, positive: bool },
 }
 
@@ -117,6 +117,10 @@ pub(super) async fn run(shared: Arc<Shared>, socket: TcpStream, id: u64, full: b
             () = ended.cancelled() => Ok(()),
         }
     };
+    if let (Err(_), Some(store)) = (&outcome, &session.shared.store) {
+        // Receipts of what was taken come before the ERROR, or the client would send it all again.
+        store.flushed().await;
+    }
     session.end(outcome);
     if timeout(LINGER * 2, &mut writing).await.is_err() {
         writing.abort();
@@ -282,7 +286,7 @@ impl Session {
                         "open transactions hold more than {limit} bytes, the limit of a connection"
                     ));
                 }
-                self.open_transaction(&name)?.push(Step::Send(address, message));
+                self.open_transaction(&name)?.push(Step::Send(address, Box::new(message)));
                 Ok(false)
             }
         }
@@ -303,13 +307,13 @@ impl Session {
             frame.get("ack").unwrap_or("auto").parse().map_err(|error: crate::Error| error.to_string())?;
         let window = match ["prefetch-count", "activemq.prefetchSize"].iter().find_map(|name| frame.get(name))
         {
-            None => None,
-            Some(text) => Some(
-                text.trim()
-                    .parse::<u16>()
-                    .map_err(|_| format!("prefetch: {text:?} is not a number of messages up to 65535"))?
-                    .into(),
-            ),
+            // Zero has a meaning of its own in each broker; here it is "no wish".
+            None | Some("0") => None,
+            Some(text) => {
+                let window = text.trim().parse::<u16>().ok().filter(|window| *window > 0);
+                let wrong = || format!("prefetch: {text:?} is not a number of messages from 0 to 65535");
+                Some(window.ok_or_else(wrong)?.into())
+            }
         };
         let consumer = self.shared.core().subscribe(Wanted {
             session: self.id,
@@ -450,7 +454,7 @@ impl Session {
 
 fn apply(core: &mut super::core::Core, session: u64, step: Step) -> Result<bool, String> {
     match step {
-        Step::Send(address, message) => core.send(&address, message),
+        Step::Send(address, message) => core.send(&address, *message),
         Step::Acknowledge { consumers, by, positive } => {
             let mut tried = HashSet::new();
             let found = consumers

@@ -53,6 +53,8 @@ pub(super) struct Progress {
     /// `state/substate` of the machine.
     pub phase: Option<String>,
     pub stf_files: i64,
+    /// Only the final status is still to be written.
+    pub ending: bool,
 }
 
 /// How an execution ended.
@@ -415,6 +417,7 @@ impl Drive {
         run_number: Option<i64>,
         stf_files: i64,
     ) -> Outcome {
+        self.progress.send_modify(|progress| progress.ending = true);
         let mut metrics = self.prepared.metrics.clone();
         metrics.insert("stf_files".into(), stf_files.into());
         metrics.insert("run_number".into(), run_number.map_or(Value::Null, Value::from));
@@ -486,10 +489,11 @@ pub(super) async fn close_earlier_life(link: &Link) {
     };
     for execution in left {
         let runner = execution.performance_metrics.get("runner").and_then(Value::as_str);
-        if execution.status == "running" && runner == Some(&link.name) {
-            if let Err(error) = close_lost(link, &execution).await {
-                tracing::error!("execution {} could not be closed: {error:#}", execution.execution_id);
-            }
+        if execution.status == "running"
+            && runner == Some(&link.name)
+            && let Err(error) = close_lost(link, &execution).await
+        {
+            tracing::error!("execution {} could not be closed: {error:#}", execution.execution_id);
         }
     }
 }

@@ -25,6 +25,9 @@ const PREFETCH: u32 = 1;
 /// At shutdown a running workflow may take so long to close its run.
 const LAST_WORK: Duration = Duration::from_secs(8);
 
+/// A final status that takes longer to write means that the monitor is away.
+const ENDING: Duration = Duration::from_secs(3);
+
 /// The workflow that runs now.
 struct Active {
     execution_id: String,
@@ -190,6 +193,7 @@ impl Runner {
         if let Some(reason) = too_old(message) {
             return Err(reason);
         }
+        self.let_end().await;
         if let Some(active) = &self.active {
             if message.execution_id.as_ref() == Some(&active.execution_id) {
                 // The same command once more: its acknowledgement was lost.
@@ -220,6 +224,17 @@ impl Runner {
         self.active =
             Some(Active { execution_id: execution_id.clone(), workflow_name, stop, progress, task });
         Ok(execution_id)
+    }
+
+    /// Who has seen the final status of an execution may start the next at once: wait for what is left of it.
+    async fn let_end(&mut self) {
+        let Some(active) = &mut self.active else { return };
+        if !active.progress.borrow().ending {
+            return;
+        }
+        if let Ok(outcome) = tokio::time::timeout(ENDING, &mut active.task).await {
+            self.ended(outcome);
+        }
     }
 
     async fn stop_workflow(&mut self, message: &Incoming) {

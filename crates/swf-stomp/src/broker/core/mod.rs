@@ -3,15 +3,18 @@
 //! *Invariant:* everything here is quick and synchronous; the core's lock is never held across an await.
 //! *Invariant:* the store is told of changes under the lock, so it sees them in the order they happened.
 
+mod durable;
+mod upkeep;
+
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use super::{
     address::Address,
-    config::{BareNames, BrokerConfig, DestinationStats, Stats},
+    config::{BareNames, BrokerConfig},
     message::{Message, now_ms},
     outbox::Outbox,
     queue::{Consumer, Entry, Kind, Queue, Which},
@@ -22,8 +25,6 @@ use crate::AckMode;
 
 /// Deliveries under way for a subscription that acknowledges automatically: enough to keep its writer busy.
 const AUTO_WINDOW: usize = 1000;
-/// A destination without messages and subscribers is forgotten after this time.
-const IDLE: Duration = Duration::from_secs(60);
 
 /// A subscription as the session read it from the frame.
 pub(super) struct Wanted {
@@ -157,12 +158,9 @@ impl Core {
         let address = self.resolve(&wanted.address, wanted.durable.is_some());
         let mut consumer_selector = None;
         let queue = match (&address, &wanted.durable) {
-            (Address::Topic(topic), Some((client_id, name))) => self.open_durable(
-                &format!("{topic}#{client_id}.{name}"),
-                topic,
-                (client_id, name),
-                wanted.selector,
-            )?,
+            (Address::Topic(topic), Some((client_id, name))) => {
+                self.open_durable(topic, (client_id, name), wanted.selector)?
+            }
             (Address::Topic(topic), None) => {
                 self.check_destinations()?;
                 let key = format!("{topic}#{}/{}", wanted.session, wanted.subscription);
@@ -185,7 +183,7 @@ impl Core {
         consumer.selector = consumer_selector;
         consumer.window = match (wanted.ack, wanted.window) {
             (AckMode::Auto, None) => AUTO_WINDOW,
-            (_, window) => window.unwrap_or(self.config.limits.prefetch).max(1),
+            (_, window) => window.unwrap_or(self.config.limits.prefetch),
         };
         self.consumers.insert(id, consumer);
         if let Some(queue) = self.queues.get_mut(&queue) {
@@ -199,24 +197,6 @@ impl Core {
     /// Ends a subscription; what it had not acknowledged goes to others.
     pub fn unsubscribe(&mut self, consumer: u64) {
         self.remove_consumer(consumer, false);
-    }
-
-    /// Ends a durable subscription for good, with its messages. False when there is none of that name.
-    pub fn forget_durable(&mut self, client_id: &str, name: &str) -> Result<bool, String> {
-        let suffix = format!("#{client_id}.{name}");
-        let found = self
-            .queues
-            .iter()
-            .find(|(_, queue)| matches!(queue.kind, Kind::Durable { .. }) && queue.key.ends_with(&suffix))
-            .map(|(id, queue)| (*id, queue.consumers.is_empty()));
-        match found {
-            None => Ok(false),
-            Some((_, false)) => Err(format!("durable subscription {name:?} of {client_id:?} is in use")),
-            Some((id, true)) => {
-                self.remove_queue(id);
-                Ok(true)
-            }
-        }
     }
 
     /// Settles deliveries of a consumer: done, or to be delivered again. Unknown ones are left alone, for
@@ -274,27 +254,6 @@ impl Core {
         }
     }
 
-    /// Drops what has expired and forgets destinations that nobody uses.
-    pub fn sweep(&mut self) {
-        let now = now_ms();
-        let ids: Vec<u64> = self.queues.keys().copied().collect();
-        for id in ids {
-            let Some(queue) = self.queues.get_mut(&id) else { continue };
-            let expired = queue.take_expired(now);
-            let unused = matches!(queue.kind, Kind::Shared)
-                && queue.count == 0
-                && queue.consumers.is_empty()
-                && queue.used.elapsed() > IDLE;
-            self.drop_entries(id, &expired);
-            if unused {
-                self.remove_queue(id);
-            }
-        }
-        self.topics.retain(|_, topic| {
-            !topic.queues.is_empty() || topic.used.is_some_and(|used| used.elapsed() < IDLE)
-        });
-    }
-
     /// Applies the steps of a transaction; the store commits what they change together.
     pub fn together<T>(&mut self, steps: impl FnOnce(&mut Self) -> T) -> T {
         self.group = Some(Vec::new());
@@ -304,28 +263,6 @@ impl Core {
             self.tell(Change::Group(changes));
         }
         result
-    }
-
-    /// A picture of every destination.
-    pub fn stats(&self) -> Stats {
-        let mut destinations: BTreeMap<String, DestinationStats> = BTreeMap::new();
-        for (name, topic) in &self.topics {
-            let stats = destinations.entry(name.clone()).or_default();
-            (stats.delivered, stats.dropped) = (topic.delivered, topic.dropped);
-        }
-        for queue in self.queues.values() {
-            let name = match &queue.kind {
-                Kind::Private { topic, .. } => topic.clone(),
-                _ => queue.key.to_string(),
-            };
-            let stats = destinations.entry(name).or_default();
-            stats.depth += queue.count;
-            stats.bytes += queue.bytes;
-            stats.subscribers += queue.consumers.len();
-            stats.delivered += queue.delivered;
-            stats.dropped += queue.dropped;
-        }
-        Stats { connections: 0, received: self.received, destinations }
     }
 
     /// What a bare name stands for now; everything else stands for itself.
@@ -374,49 +311,6 @@ impl Core {
             None => Kind::Shared,
         };
         self.add_queue(key, kind)
-    }
-
-    fn add_durable(&mut self, key: &str, topic: &str, selector_text: Option<String>) -> Result<u64, String> {
-        let selector = selector_text.as_deref().map(Selector::parse).transpose()?;
-        let id = self.add_queue(key, Kind::Durable { topic: topic.to_owned(), selector, selector_text });
-        self.topics.entry(topic.to_owned()).or_default().queues.push(id);
-        Ok(id)
-    }
-
-    /// Finds or makes a durable subscription. With another topic or selector it starts anew, as JMS has it.
-    fn open_durable(
-        &mut self,
-        key: &str,
-        topic: &str,
-        owner: (&str, &str),
-        selector: Option<String>,
-    ) -> Result<u64, String> {
-        let suffix = format!("#{}.{}", owner.0, owner.1);
-        let known: Vec<u64> = self
-            .queues
-            .iter()
-            .filter(|(_, queue)| matches!(queue.kind, Kind::Durable { .. }) && queue.key.ends_with(&suffix))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in known {
-            let Some(queue) = self.queues.get(&id) else { continue };
-            if !queue.consumers.is_empty() {
-                return Err(format!(
-                    "durable subscription {:?} of client id {:?} is in use by another connection",
-                    owner.1, owner.0
-                ));
-            }
-            match &queue.kind {
-                Kind::Durable { selector_text, .. } if *queue.key == *key && *selector_text == selector => {
-                    return Ok(id);
-                }
-                _ => self.remove_queue(id),
-            }
-        }
-        self.check_destinations()?;
-        let id = self.add_durable(key, topic, selector.clone())?;
-        self.tell(Change::PutDurable(DurableRow { key: key.to_owned(), topic: topic.to_owned(), selector }));
-        Ok(id)
     }
 
     /// Adds a message to one line and hands out what can be; true when it goes to the store.
