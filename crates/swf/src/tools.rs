@@ -67,7 +67,12 @@ pub async fn status(role: &Role) -> anyhow::Result<String> {
     );
     out.push_str("agents\n");
     for agent in testbed.get("agents").and_then(Value::as_array).into_iter().flatten() {
-        out.push_str(&format!("  {:8} {:16} {}\n", text(agent, "/status"), text(agent, "/type"), text(agent, "/name")));
+        out.push_str(&format!(
+            "  {:8} {:16} {}\n",
+            text(agent, "/status"),
+            text(agent, "/type"),
+            text(agent, "/name")
+        ));
     }
     out.push_str("running workflows\n");
     for execution in running.get("items").and_then(Value::as_array).into_iter().flatten() {
