@@ -30,6 +30,9 @@ struct Sampling {
     first: i64,
 }
 
+/// STF files whose TF files go in one call, so that its body stays small.
+const AT_ONCE: usize = 32;
+
 struct Fastmon {
     sampling: Sampling,
 }
@@ -101,7 +104,11 @@ impl Work for Fastmon {
         for group in by_type(batch) {
             let Some(first) = group.first() else { continue };
             match first.msg_type.as_str() {
-                "stf_ready" => self.sample(link, group).await?,
+                "stf_ready" => {
+                    for part in group.chunks(AT_ONCE) {
+                        self.sample(link, part).await?;
+                    }
+                }
                 "start_run" => link.pulse.set(
                     Operational::Processing,
                     format!("samples run {}", first.run_id.as_deref().unwrap_or_default()),

@@ -234,3 +234,25 @@ async fn slices_of_a_killed_worker_go_to_another() {
     assert_eq!(done["content"]["state"], json!("done"));
     assert_eq!(done["content"]["result"]["result"]["processed"], json!(true));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slice_sent_twice_is_answered_twice_and_done_once() {
+    let rig = Rig::start().await;
+    let mut results = rig.listen(&format!("/queue/panda.results.fastprocessing.{NAMESPACE}")).await;
+    let _worker = rig.agent(Kind::Worker).await;
+    let body =
+        json!({ "msg_type": "slice", "run_id": "1", "content": { "slice_id": 0, "tf_filename": "a.tf" } });
+    let slice = swf_stomp::Message::new(
+        format!("/queue/panda.transformer.slices.{NAMESPACE}"),
+        body.to_string().into_bytes(),
+    );
+    let slice = slice.with("slice-seconds", "0.2").with("message-uid", "uid-9");
+    rig.client.send(slice.clone()).await.unwrap();
+    let mut states = Vec::new();
+    for _ in 0..2 {
+        states.push(next(&mut results).await.0["content"]["state"].clone());
+    }
+    rig.client.send(slice).await.unwrap();
+    states.push(next(&mut results).await.0["content"]["state"].clone());
+    assert_eq!(states, [json!("processing"), json!("done"), json!("done")]);
+}

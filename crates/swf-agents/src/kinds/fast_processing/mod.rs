@@ -363,7 +363,7 @@ impl FastProcessing {
     }
 
     async fn try_send_again(&mut self, link: &Link) -> anyhow::Result<()> {
-        let queued = link.monitor.slices("queued", None).await?;
+        let queued = link.monitor.slices(&[("status", "queued")]).await?;
         let mut sent = 0;
         for slice in queued {
             let Some(id) = slice.metadata.get("execution_id").and_then(Value::as_str).map(str::to_owned)

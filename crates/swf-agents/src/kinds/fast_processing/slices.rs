@@ -92,7 +92,7 @@ pub(super) async fn cut(
         anyhow::bail!("TF file {tf_filename} has no time frames: {first} to {last}");
     }
     let answer = link.monitor.register_slices(tf_filename, &slices).await?;
-    let waiting = if answer.existing > 0 { Some(still_queued(link, origin.run_number).await?) } else { None };
+    let waiting = if answer.existing > 0 { Some(still_queued(link, stf_filename).await?) } else { None };
     let to_send: Vec<&Slice> = slices
         .iter()
         .filter(|slice| {
@@ -105,8 +105,8 @@ pub(super) async fn cut(
 }
 
 /// A repeated message: only slices without result are sent again.
-async fn still_queued(link: &Link, run_number: i64) -> anyhow::Result<HashSet<(String, i64)>> {
-    let rows = link.monitor.slices("queued", Some(run_number)).await?;
+async fn still_queued(link: &Link, stf_filename: &str) -> anyhow::Result<HashSet<(String, i64)>> {
+    let rows = link.monitor.slices(&[("status", "queued"), ("stf_filename", stf_filename)]).await?;
     Ok(rows.into_iter().map(|row| (row.tf_filename, row.slice_id)).collect())
 }
 
