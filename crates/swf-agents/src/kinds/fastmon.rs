@@ -132,7 +132,7 @@ impl Fastmon {
                 self.sampling.ranges(stf, frames).into_iter().zip(self.sampling.first..)
             {
                 let tf_filename = format!("{base}_tf_{sequence:03}.tf");
-                files.push((message, self.file(link, message, stf, tf_filename, first, last)));
+                files.push((message, self.file(link, message, tf_filename, (first, last))));
             }
         }
         let new: Vec<NewFastmonFile> = files.iter().map(|(_, file)| file.clone()).collect();
@@ -154,11 +154,11 @@ impl Fastmon {
         &self,
         link: &Link,
         message: &Incoming,
-        stf: &str,
         tf_filename: String,
-        first: i64,
-        last: i64,
+        range: (i64, i64),
     ) -> NewFastmonFile {
+        let (first, last) = range;
+        let stf = message.text("filename").unwrap_or_default();
         let count = last - first + 1;
         NewFastmonFile {
             stf_file: stf.to_owned(),
