@@ -9,6 +9,8 @@ pub mod agent;
 pub mod config;
 pub mod kinds;
 pub mod logs;
+pub mod manager;
+pub mod supervise;
 pub mod workflow;
 
 pub use agent::{Config, Kind, run_agent, shutdown_on_signals};
