@@ -133,6 +133,11 @@ pub(super) async fn prepare(link: &Link, command: RunWorkflow) -> anyhow::Result
     Ok(Prepared { execution_id, workflow, realtime: command.realtime, limit, metrics })
 }
 
+/// The REST interface strips texts, as the original's did.
+fn same_text(row: &swf_client::Definition, definition: &crate::workflow::Definition) -> bool {
+    row.definition.trim() == definition.source.trim()
+}
+
 /// Key of the definition's row. A text that changed under the same version gets the version `<v>+<hash8>`, so that
 /// what is stored is always what ran.
 async fn register_definition(link: &Link, workflow: &WorkflowConfig) -> anyhow::Result<i64> {
@@ -143,7 +148,7 @@ async fn register_definition(link: &Link, workflow: &WorkflowConfig) -> anyhow::
     let hashed = format!("{}+{hash}", definition.version.chars().take(room).collect::<String>());
     for version in [plain, hashed] {
         let known = link.monitor.definitions(&definition.name, &version).await?;
-        if let Some(same) = known.iter().find(|row| row.definition == definition.source) {
+        if let Some(same) = known.iter().find(|row| same_text(row, definition)) {
             return Ok(same.id);
         }
         if !known.is_empty() {
@@ -172,7 +177,7 @@ async fn register_definition(link: &Link, workflow: &WorkflowConfig) -> anyhow::
             Err(error) => return Err(error.into()),
         }
         let rows = link.monitor.definitions(&definition.name, &version).await?;
-        if let Some(row) = rows.iter().find(|row| row.definition == definition.source) {
+        if let Some(row) = rows.iter().find(|row| same_text(row, definition)) {
             return Ok(row.id);
         }
     }
