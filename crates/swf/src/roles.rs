@@ -293,20 +293,30 @@ impl Role {
     }
 
     /// Runs the user's agent manager.
+<<<<<<< HEAD
     pub async fn manager(
         &self,
         config_file: &std::path::Path,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
+=======
+    pub async fn manager(&self, shutdown: CancellationToken) -> anyhow::Result<()> {
+>>>>>>> rest
         self.first_testbed()?;
+        let effective = self.write_effective()?;
         let section = &self.loaded.config.manager;
         let user = self.user();
         let backend = match section.backend.as_str() {
             "native" => BackendConfig::Native(NativeConfig {
                 command: std::env::current_exe().context("find this program's file")?,
                 args: vec![
+<<<<<<< HEAD
                     "--config".into(),
                     config_file.display().to_string(),
+=======
+                    "--effective".into(),
+                    effective.display().to_string(),
+>>>>>>> rest
                     "--data-dir".into(),
                     self.files.root().display().to_string(),
                 ],
@@ -337,6 +347,16 @@ impl Role {
             user,
         };
         swf_agents::manager::run_manager(config, shutdown).await
+    }
+
+    /// The configuration as children shall read it, in a file of the data folder.
+    pub fn write_effective(&self) -> anyhow::Result<PathBuf> {
+        let path = self.files.path("effective.toml");
+        let table =
+            toml::Table::try_from(self.loaded.config.clone()).context("write the effective configuration")?;
+        std::fs::write(&path, toml::to_string(&table)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
     }
 
     /// Runs one agent.

@@ -8,7 +8,6 @@ use anyhow::{Context, bail};
 use swf_agents::supervise::{Lock, Program, State, Supervisor};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
-use toml::Value;
 
 use crate::config::Loaded;
 use crate::files::Running;
@@ -45,7 +44,7 @@ impl Up {
             format!("a testbed runs already on {}; use `swf call`, end it with `swf down`, or choose another --data-dir", role.files.root().display())
         })?;
         settle_ports(&mut role, ports).await?;
-        let config_file = write_effective(&role)?;
+        let config_file = role.write_effective()?;
         let supervisor = Supervisor::with_lock(&role.files.path("logs"), &lock)?;
         let up = Up { role, supervisor, _lock: lock };
         match up.bring_up(&config_file).await {
@@ -62,7 +61,7 @@ impl Up {
         let root = self.role.files.root().display().to_string();
         let child = |name: &str, role: &[&str]| {
             let mut args = vec![
-                "--config".to_owned(),
+                "--effective".to_owned(),
                 config_file.display().to_string(),
                 "--data-dir".into(),
                 root.clone(),
@@ -186,14 +185,4 @@ async fn settle(wanted: SocketAddr, key: &str, variable: &str, ports: Ports) -> 
         .await
         .with_context(|| format!("{} is not an address of this machine; change {key}", wanted.ip()))?;
     Ok(probe.local_addr()?)
-}
-
-/// The configuration as the children shall read it: a file only its owner can read.
-fn write_effective(role: &Role) -> anyhow::Result<PathBuf> {
-    let path = role.files.path("effective.toml");
-    let table =
-        toml::Table::try_from(role.loaded.config.clone()).context("write the effective configuration")?;
-    let text = toml::to_string(&Value::Table(table))?;
-    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(path)
 }

@@ -4,6 +4,7 @@ mod harness;
 mod rest;
 mod rest_agents;
 mod rest_auth;
+mod rest_pcs;
 mod rest_records;
 mod rig;
 mod sse;
