@@ -7,6 +7,7 @@ pub mod auth;
 pub mod ingest;
 pub mod mcp;
 pub mod observe;
+pub mod openapi;
 pub mod problem;
 pub mod rest;
 pub mod sse;
@@ -53,6 +54,7 @@ impl Server {
             .merge(mcp)
             .merge(rest::router(self.app.clone()))
             .merge(sse::router(self.app.clone()))
+            .merge(openapi::router())
             .merge(observe::router(service.clone(), metrics.clone()));
         let router = match self.prefix.as_str() {
             "" => inner,

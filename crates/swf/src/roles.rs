@@ -293,15 +293,7 @@ impl Role {
     }
 
     /// Runs the user's agent manager.
-<<<<<<< HEAD
-    pub async fn manager(
-        &self,
-        config_file: &std::path::Path,
-        shutdown: CancellationToken,
-    ) -> anyhow::Result<()> {
-=======
     pub async fn manager(&self, shutdown: CancellationToken) -> anyhow::Result<()> {
->>>>>>> rest
         self.first_testbed()?;
         let effective = self.write_effective()?;
         let section = &self.loaded.config.manager;
@@ -310,13 +302,8 @@ impl Role {
             "native" => BackendConfig::Native(NativeConfig {
                 command: std::env::current_exe().context("find this program's file")?,
                 args: vec![
-<<<<<<< HEAD
-                    "--config".into(),
-                    config_file.display().to_string(),
-=======
                     "--effective".into(),
                     effective.display().to_string(),
->>>>>>> rest
                     "--data-dir".into(),
                     self.files.root().display().to_string(),
                 ],

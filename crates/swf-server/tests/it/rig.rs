@@ -30,8 +30,6 @@ pub struct Rig {
     pub db: swf_db::Db,
     /// Of account `alice`, who may control.
     pub token: String,
-    pub service: Arc<Service>,
-    pub app: Arc<App>,
     pub http: reqwest::Client,
     pub broker: Broker,
     pub bus: Client,
@@ -62,11 +60,11 @@ impl Rig {
             sources: Default::default(),
         });
         let auth = Auth::new(db.clone(), wishes.auth);
-        let app = Arc::new(App::new(service.clone(), auth, rest::Config::default(), wishes.streams));
+        let app = Arc::new(App::new(service, auth, rest::Config::default(), wishes.streams));
         let capture = ClientConfig { client_id: Some("monitor".into()), ..connection };
         let capture_config = ingest::Config { destination: TOPIC.into(), durable: "monitor".into() };
         let server = Server {
-            app: app.clone(),
+            app,
             prefix: "/swf-monitor".into(),
             mcp: wishes.mcp,
             capture: Some((Client::start(capture), capture_config)),
@@ -77,7 +75,7 @@ impl Rig {
         let server = tokio::spawn(server.run(listener, stop.clone()));
         bus.connected(PATIENCE).await.unwrap();
         let rig =
-            Rig { url, db, token, service, app, http: reqwest::Client::new(), broker, bus, stop, server };
+            Rig { url, db, token, http: reqwest::Client::new(), broker, bus, stop, server };
         rig.until("the capture has subscribed", async || {
             rig.broker
                 .stats()
