@@ -46,6 +46,8 @@ type McpService = StreamableHttpService<Mcp, LocalSessionManager>;
 /// What the endpoint keeps.
 pub struct Endpoint {
     streaming: McpService,
+    /// Sessions that are open now; idle ones leave it and come back from the database.
+    open: Arc<LocalSessionManager>,
     plain: McpService,
     /// Sessions in the database; the server's upkeep purges them.
     pub sessions: Arc<Sessions>,
@@ -60,8 +62,11 @@ pub fn router(
     shutdown: tokio_util::sync::CancellationToken,
 ) -> (Router, Arc<Sessions>) {
     let sessions = Arc::new(Sessions::new(service.clone()));
+    let open = Arc::<LocalSessionManager>::default();
+    let kept = Some((sessions.clone(), open.clone()));
     let endpoint = Arc::new(Endpoint {
-        streaming: http_service(&service, &config, Some(sessions.clone()), &shutdown),
+        streaming: http_service(&service, &config, kept, &shutdown),
+        open,
         plain: http_service(&service, &config, None, &shutdown),
         sessions: sessions.clone(),
         config,
@@ -78,7 +83,7 @@ pub fn router(
 fn http_service(
     service: &Arc<Service>,
     config: &Config,
-    sessions: Option<Arc<Sessions>>,
+    sessions: Option<(Arc<Sessions>, Arc<LocalSessionManager>)>,
     shutdown: &tokio_util::sync::CancellationToken,
 ) -> McpService {
     let loopback = ["localhost", "127.0.0.1", "[::1]", "::1"].map(str::to_owned);
@@ -92,9 +97,14 @@ fn http_service(
         .with_json_response(sessions.is_none())
         .with_sse_keep_alive(Some(Duration::from_secs(15)))
         .with_cancellation_token(shutdown.child_token());
-    http.session_store = sessions.map(|s| s as Arc<_>);
+    let (store, manager) = sessions.unzip();
+    http.session_store = store.map(|s| s as Arc<_>);
     let service = service.clone();
-    StreamableHttpService::new(move || Ok(Mcp::per_request(service.clone())), Arc::default(), http)
+    StreamableHttpService::new(
+        move || Ok(Mcp::per_request(service.clone())),
+        manager.unwrap_or_default(),
+        http,
+    )
 }
 
 async fn whole(State(endpoint): State<Arc<Endpoint>>, request: Request) -> Response {
@@ -153,7 +163,10 @@ async fn serve(endpoint: &Endpoint, view: View, mut request: Request) -> Respons
     if request.method() == Method::POST && !streams {
         return plain(endpoint, session, request).await;
     }
-    if session.is_none() && endpoint.sessions.open() >= endpoint.config.max_sessions {
+    // Versions are dates; from this one on there are no sessions.
+    let stateless = header(&request, "mcp-protocol-version").is_some_and(|v| v.as_str() >= "2026-07-28");
+    let opens = session.is_none() && !stateless;
+    if opens && endpoint.open.sessions.read().await.len() >= endpoint.config.max_sessions {
         let mut response = refuse(
             StatusCode::SERVICE_UNAVAILABLE,
             "too many MCP sessions are open; end one with DELETE, or send `Accept: application/json` only",

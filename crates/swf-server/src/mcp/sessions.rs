@@ -11,6 +11,9 @@ use swf_tools::Service;
 /// Sessions that nobody used for this long are forgotten.
 const KEPT: TimeDelta = TimeDelta::hours(24);
 
+/// Owners kept in memory; beyond it they are looked up again.
+const REMEMBERED: usize = 10_000;
+
 /// The session table, and who opened which session.
 pub struct Sessions {
     service: Arc<Service>,
@@ -29,11 +32,6 @@ impl Sessions {
 
     fn known(&self) -> std::sync::MutexGuard<'_, HashMap<String, Option<String>>> {
         self.subjects.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sessions opened in this process and not yet closed.
-    pub fn open(&self) -> usize {
-        self.known().len()
     }
 
     /// Ties a new session to the caller that opened it.
@@ -68,6 +66,11 @@ impl Sessions {
 
     /// Forgets sessions that nobody used for a day.
     pub async fn purge(&self) -> Result<u64, swf_db::Error> {
+        let mut known = self.known();
+        if known.len() > REMEMBERED {
+            known.clear();
+        }
+        drop(known);
         let sql = Sql::new("DELETE FROM swfx_mcp_session WHERE last_used_at <")
             .with("?", [(self.now() - KEPT).into()]);
         self.service.db.execute(&sql).await

@@ -37,7 +37,14 @@ fn id(base: &str, resource: &Resource, verb: &str) -> String {
     format!("{place}{}_{verb}", resource.path.replace('-', "_"))
 }
 
-fn operation(base: &str, resource: &Resource, verb: &str, summary: String, refused: &[u16], ok: (&str, Value)) -> Value {
+fn operation(
+    base: &str,
+    resource: &Resource,
+    verb: &str,
+    summary: String,
+    refused: &[u16],
+    ok: (&str, Value),
+) -> Value {
     let mut responses = Map::new();
     responses.insert(ok.0.to_owned(), ok.1);
     responses.extend(refusals(refused));
@@ -79,7 +86,9 @@ fn list(paths: &mut Paths, path: &str, base: &str, resource: &Resource) {
 fn filter(resource: &Resource, name: &str) -> Value {
     match name {
         "limit" => return parameter(name, "Rows of a page.", &json!({"type": "integer", "minimum": 1})),
-        "offset" => return parameter(name, "Rows before the page.", &json!({"type": "integer", "minimum": 0})),
+        "offset" => {
+            return parameter(name, "Rows before the page.", &json!({"type": "integer", "minimum": 0}));
+        }
         "format" => return parameter(name, "Form of the answer.", &json!({"enum": ["json", "api"]})),
         _ => {}
     }
@@ -188,7 +197,8 @@ fn accepted(resource: &Resource, field: &Field) -> Value {
     }
     if let Kind::SmallInt | Kind::Integer = facts.kind {
         let small = facts.kind == Kind::SmallInt;
-        let widest = if small { (i16::MIN.into(), i16::MAX.into()) } else { (i32::MIN.into(), i32::MAX.into()) };
+        let widest =
+            if small { (i16::MIN.into(), i16::MAX.into()) } else { (i32::MIN.into(), i32::MAX.into()) };
         let (low, high) = field.range.unwrap_or(widest);
         schema["minimum"] = low.into();
         schema["maximum"] = high.into();
@@ -197,7 +207,9 @@ fn accepted(resource: &Resource, field: &Field) -> Value {
         let number = |c: &&str| c.parse::<i64>().map_or_else(|_| json!(c), Value::from);
         let whole = schema["type"] == "integer";
         schema["enum"] = facts.choices.iter().map(|c| if whole { number(c) } else { json!(c) }).collect();
-        if facts.blank && let Some(choices) = schema["enum"].as_array_mut() {
+        if facts.blank
+            && let Some(choices) = schema["enum"].as_array_mut()
+        {
             choices.push("".into());
         }
     } else if !facts.blank && schema["type"] == "string" && schema.get("format").is_none() {

@@ -54,7 +54,10 @@ pub(super) fn responses() -> Value {
         (503, "The database does not answer; try again."),
     ];
     let refusal = row("Refusal");
-    all.into_iter().map(|(status, why)| (format!("E{status}"), answer(why, &refusal))).collect::<Map<_, _>>().into()
+    all.into_iter()
+        .map(|(status, why)| (format!("E{status}"), answer(why, &refusal)))
+        .collect::<Map<_, _>>()
+        .into()
 }
 
 struct Endpoint {
@@ -131,7 +134,13 @@ fn agents() -> Vec<Endpoint> {
             "sequence",
             "Take the next number of an execution",
         ),
-        post("/api/namespaces/ensure/", "ensure_namespace", "Make a namespace unless it exists", Some(named), ensured),
+        post(
+            "/api/namespaces/ensure/",
+            "ensure_namespace",
+            "Make a namespace unless it exists",
+            Some(named),
+            ensured,
+        ),
     ]
 }
 
@@ -147,11 +156,35 @@ fn batches() -> Vec<Endpoint> {
     let events = object(json!({"created": whole()}));
     let logs = object(json!({"created": whole(), "rejected": OBJECTS()}));
     vec![
-        post("/api/tf-slices/batch/", "add_slices", "Add slices that are not there yet", listed("slices"), outcome),
-        post("/api/tf-slices/results/", "slice_results", "Report what became of slices", listed("results"), results),
-        post("/api/fastmon-files/batch/", "add_fastmon_files", "Add TF files that are not there yet", listed("files"), files),
+        post(
+            "/api/tf-slices/batch/",
+            "add_slices",
+            "Add slices that are not there yet",
+            listed("slices"),
+            outcome,
+        ),
+        post(
+            "/api/tf-slices/results/",
+            "slice_results",
+            "Report what became of slices",
+            listed("results"),
+            results,
+        ),
+        post(
+            "/api/fastmon-files/batch/",
+            "add_fastmon_files",
+            "Add TF files that are not there yet",
+            listed("files"),
+            files,
+        ),
         post("/api/system-state-events/batch/", "add_events", "Add state events", listed("events"), events),
-        post("/api/logs/batch/", "add_logs", "Add log records; wrong ones are listed, the others kept", listed("logs"), logs),
+        post(
+            "/api/logs/batch/",
+            "add_logs",
+            "Add log records; wrong ones are listed, the others kept",
+            listed("logs"),
+            logs,
+        ),
     ]
 }
 
@@ -165,10 +198,22 @@ fn looks() -> Vec<Endpoint> {
     vec![
         get("/api/", "root", "Names and addresses of the lists", vec![], map.clone()),
         get("/pcs/api/", "pcs_root", "Names and addresses of the lists", vec![], map),
-        get("/api/logs/summary/", "log_summary", "Counts and newest errors by application and instance", vec![], summary),
+        get(
+            "/api/logs/summary/",
+            "log_summary",
+            "Counts and newest errors by application and instance",
+            vec![],
+            summary,
+        ),
         get("/api/users/", "users", "Accounts, for administrators", vec![], users),
         get("/api/v1/tools/", "tools", "The tools and their arguments", vec![], tools),
-        get("/api/dpid/verify/", "verify_provenance", "What a data provenance id stands for", vec![dpid], verified),
+        get(
+            "/api/dpid/verify/",
+            "verify_provenance",
+            "What a data provenance id stands for",
+            vec![dpid],
+            verified,
+        ),
     ]
 }
 
@@ -182,12 +227,22 @@ fn memory() -> Vec<Endpoint> {
     username["required"] = true.into();
     let parameters = vec![
         username,
-        query("turns", "Questions with their answers.", &json!({"type": "integer", "minimum": 0, "default": 20})),
+        query(
+            "turns",
+            "Questions with their answers.",
+            &json!({"type": "integer", "minimum": 0, "default": 20}),
+        ),
         query("namespace", "Only this namespace.", &text()),
     ];
     let items = object(json!({"items": OBJECTS(), "count": whole()}));
     vec![
-        post("/api/ai-memory/record/", "record_memory", "Keep a remark of a dialogue", Some(remark), recorded),
+        post(
+            "/api/ai-memory/record/",
+            "record_memory",
+            "Keep a remark of a dialogue",
+            Some(remark),
+            recorded,
+        ),
         get("/api/ai-memory/", "memory", "The last remarks of a dialogue, oldest first", parameters, items),
     ]
 }
@@ -205,9 +260,11 @@ fn stream() -> Vec<Endpoint> {
         `heartbeat`, `dropped` with the number of messages missed, `replay` at the end of what is sent again.",
         "content": {"text/event-stream": {"schema": {"type": "object", "properties":
             {"id": text(), "event": text(), "data": text()}}}}});
-    let mut stream = get("/api/messages/stream/", "message_stream", "Captured messages as they come", parameters, text());
+    let mut stream =
+        get("/api/messages/stream/", "message_stream", "Captured messages as they come", parameters, text());
     stream.answers = vec![(200, events)];
-    let status = object(json!({"connected_clients": whole(), "client_ids": {"type": "array", "items": text()},
+    let status =
+        object(json!({"connected_clients": whole(), "client_ids": {"type": "array", "items": text()},
         "client_filters": {"type": "object"}}));
     vec![stream, get("/api/messages/stream/status/", "message_stream_status", "Who listens", vec![], status)]
 }
@@ -219,20 +276,39 @@ fn pcs() -> Vec<Endpoint> {
         let (path, name) = (kind.resource.path, kind.resource.path.replace('-', "_"));
         let base = format!("/pcs/api/{path}/{{key}}");
         let model = row(kind.resource.model);
-        let mut lock = post(&format!("{base}/lock/"), &format!("pcs_{name}_lock"), "Lock a tag for good", None, model);
+        let mut lock =
+            post(&format!("{base}/lock/"), &format!("pcs_{name}_lock"), "Lock a tag for good", None, model);
         let detail = object(json!({"detail": text()}));
         let mut delete =
             post(&format!("{base}/delete/"), &format!("pcs_{name}_drop"), "Delete a draft tag", None, detail);
         (lock.parameters, delete.parameters) = (number(), number());
         all.extend([lock, delete]);
     }
-    let mut block = post("/pcs/api/datasets/{key}/add-block/", "pcs_add_block", "Add the next block", None, row("Dataset"));
+    let mut block = post(
+        "/pcs/api/datasets/{key}/add-block/",
+        "pcs_add_block",
+        "Add the next block",
+        None,
+        row("Dataset"),
+    );
     block.answers = vec![(201, answer("The new row.", &row("Dataset")))];
     let made = object(json!({"condor_command": text(), "panda_command": text()}));
     let task = "/pcs/api/prod-tasks/{key}";
-    let commands = post(&format!("{task}/generate-commands/"), "pcs_generate_commands", "Make and keep the commands", None, made);
+    let commands = post(
+        &format!("{task}/generate-commands/"),
+        "pcs_generate_commands",
+        "Make and keep the commands",
+        None,
+        made,
+    );
     let wanted = json!({"type": "object", "required": ["status"], "properties": {"status": text()}});
-    let status = post(&format!("{task}/set-status/"), "pcs_set_status", "Set the state of a task", Some(wanted), row("ProdTask"));
+    let status = post(
+        &format!("{task}/set-status/"),
+        "pcs_set_status",
+        "Set the state of a task",
+        Some(wanted),
+        row("ProdTask"),
+    );
     for mut endpoint in [block, commands, status] {
         endpoint.parameters = number();
         all.push(endpoint);
@@ -241,10 +317,18 @@ fn pcs() -> Vec<Endpoint> {
     let mut form = query("fmt", "Which command.", &json!({"enum": ["condor", "panda", "jedi", "dump"]}));
     name["required"] = true.into();
     form["required"] = true.into();
-    let mut command =
-        get("/pcs/api/prod-tasks/command/", "pcs_command", "Compose a command, keep nothing", vec![name, form], json!({}));
-    command.answers = vec![(200, json!({"description": "The command.",
-        "content": {"application/json": {"schema": {}}, "text/plain": {"schema": text()}}}))];
+    let mut command = get(
+        "/pcs/api/prod-tasks/command/",
+        "pcs_command",
+        "Compose a command, keep nothing",
+        vec![name, form],
+        json!({}),
+    );
+    command.answers = vec![(
+        200,
+        json!({"description": "The command.",
+        "content": {"application/json": {"schema": {}}, "text/plain": {"schema": text()}}}),
+    )];
     all.push(command);
     all
 }

@@ -12,7 +12,8 @@ async fn agents_of_the_original_library_work_unchanged() {
     on_each_db(Some(&SCHEMA), async |db| {
         let rig = Rig::start(&db).await;
         let port = rig.broker.addr().port().to_string();
-        let said = scripts::run(&python, &[&scripts::script("agent.py"), &rig.url, &rig.token, &port], &[]).await;
+        let said =
+            scripts::run(&python, &[&scripts::script("agent.py"), &rig.url, &rig.token, &port], &[]).await;
         assert!(said.contains("all checks passed"), "{said}");
         rig.stop().await;
     })

@@ -109,7 +109,8 @@ async fn clients_that_take_json_alone_are_answered_in_json_with_or_without_sessi
             assert_eq!(post(&rig, path, &headers, &ready).await.status, 202);
             let tools = post(&rig, path, &headers, &list()).await;
             assert_eq!(tools.tools(), registry::names());
-            let called = post(&rig, path, &[("accept", PLAIN)], &call("swf_list_agents", json!({"limit": "5"}))).await;
+            let called =
+                post(&rig, path, &[("accept", PLAIN)], &call("swf_list_agents", json!({"limit": "5"}))).await;
             let result = &called.body["result"];
             let text: Value = serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
             assert_eq!(text, result["structuredContent"]);
@@ -131,18 +132,26 @@ async fn a_session_lives_until_it_is_deleted_and_outlives_the_server() {
         assert_eq!(listed.tools().len(), registry::names().len());
         let listen = rig.get("/mcp/").header("accept", "text/event-stream").header("mcp-session-id", &id);
         let listening = listen.send().await.unwrap();
-        assert_eq!((listening.status().as_u16(), &listening.headers()["content-type"]), (200, &"text/event-stream".parse().unwrap()));
+        assert_eq!(
+            (listening.status().as_u16(), &listening.headers()["content-type"]),
+            (200, &"text/event-stream".parse().unwrap())
+        );
         drop(listening);
         rig.stop().await;
 
         let rig = Rig::start(&db).await;
         let token = format!("Token {}", rig.token);
         assert_eq!(list_in(&rig, &id, &token).await.tools().len(), registry::names().len());
-        let end = rig.http.delete(format!("{}/mcp/", rig.url)).header("authorization", &token).header("mcp-session-id", &id);
+        let end = rig
+            .http
+            .delete(format!("{}/mcp/", rig.url))
+            .header("authorization", &token)
+            .header("mcp-session-id", &id);
         assert!(end.send().await.unwrap().status().is_success());
         assert_eq!(list_in(&rig, &id, &token).await.status, 404);
         assert_eq!(list_in(&rig, "67e55044-10b1-426f-9247-bb680e5fe0c8", &token).await.status, 404);
-        let unnamed = rig.get("/mcp/").header("accept", "text/event-stream").send().await.unwrap().status().as_u16();
+        let unnamed =
+            rig.get("/mcp/").header("accept", "text/event-stream").send().await.unwrap().status().as_u16();
         assert!((400..500).contains(&unnamed), "{unnamed}");
         rig.stop().await;
     })
@@ -158,9 +167,30 @@ async fn a_session_belongs_to_the_caller_that_opened_it() {
         assert_eq!(list_in(&rig, &id, &format!("Token {bob}")).await.status, 404);
         assert_eq!(list_in(&rig, &id, "").await.status, 404);
         assert_eq!(list_in(&rig, &id, &format!("Bearer {}", rig.token)).await.status, 200);
-        let wrong = post(&rig, "/mcp/", &[("accept", PLAIN), ("authorization", "Bearer nonsense")], &list()).await;
+        let wrong =
+            post(&rig, "/mcp/", &[("accept", PLAIN), ("authorization", "Bearer nonsense")], &list()).await;
         assert_eq!((wrong.status, &wrong.body["error"]), (401, &json!("unauthorized")));
         assert!(wrong.headers["www-authenticate"].to_str().unwrap().starts_with("Bearer "));
+        rig.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_number_of_open_sessions_is_bounded_and_an_ended_one_makes_room() {
+    on_sqlite(Some(&SCHEMA), async |db| {
+        let mcp = mcp::Config { max_sessions: 2, ..mcp::Config::default() };
+        let rig = Rig::with(&db, Wishes { mcp, ..Wishes::default() }).await;
+        let first = session(&rig).await;
+        session(&rig).await;
+        let refused = post(&rig, "/mcp/", &[("accept", BOTH)], &initialize()).await;
+        assert_eq!(refused.status, 503);
+        assert!(refused.headers.contains_key("retry-after"));
+        assert_eq!(post(&rig, "/mcp/", &[("accept", PLAIN)], &initialize()).await.status, 200);
+        let end = rig.http.delete(format!("{}/mcp/", rig.url)).header("mcp-session-id", &first);
+        let end = end.header("authorization", format!("Token {}", rig.token)).send().await.unwrap();
+        assert!(end.status().is_success());
+        session(&rig).await;
         rig.stop().await;
     })
     .await;
@@ -217,7 +247,10 @@ async fn clients_choose_what_they_see_and_never_get_more_than_the_installation_s
         let unknown = post(&rig, "/mcp/x/nonsense", &[("accept", PLAIN)], &list()).await;
         assert_eq!(unknown.status, 404);
         assert!(unknown.body.to_string().contains("monitor, control"), "{}", unknown.body);
-        assert_eq!(post(&rig, "/mcp/", &[("accept", PLAIN), ("x-mcp-toolsets", "nonsense")], &list()).await.status, 400);
+        assert_eq!(
+            post(&rig, "/mcp/", &[("accept", PLAIN), ("x-mcp-toolsets", "nonsense")], &list()).await.status,
+            400
+        );
         let writing = registry::all().find(|t| !t.hints.read_only).unwrap().name;
         let hidden = post(&rig, "/mcp/x/readonly", &[("accept", PLAIN)], &call(writing, json!({}))).await;
         assert_eq!(hidden.body["error"]["code"], -32602, "{}", hidden.body);
@@ -244,13 +277,19 @@ async fn mistakes_are_results_that_say_what_is_accepted_and_carry_no_structure()
             ("swf_list_logs", json!({"start_time": "yesterday"}), "ISO 8601"),
             ("swf_get_agent", json!({}), "required"),
         ] {
-            let result = post(&rig, "/mcp/", &[("accept", PLAIN)], &call(tool, arguments)).await.body["result"].clone();
+            let result =
+                post(&rig, "/mcp/", &[("accept", PLAIN)], &call(tool, arguments)).await.body["result"]
+                    .clone();
             assert_eq!(result["isError"], true, "{result}");
             assert!(result["content"][0]["text"].as_str().unwrap().contains(part), "{result}");
             assert!(result.get("structuredContent").is_none());
         }
         let unknown = post(&rig, "/mcp/", &[("accept", PLAIN)], &call("swf_list_agent", json!({}))).await;
-        assert!(unknown.body["error"]["message"].as_str().unwrap().contains("'swf_list_agents'"), "{}", unknown.body);
+        assert!(
+            unknown.body["error"]["message"].as_str().unwrap().contains("'swf_list_agents'"),
+            "{}",
+            unknown.body
+        );
         let nobody = [("accept", PLAIN), ("authorization", "")];
         let control = post(&rig, "/mcp/", &nobody, &call("swf_start_user_testbed", json!({}))).await;
         assert_eq!(control.body["result"]["isError"], true, "{}", control.body);
@@ -280,18 +319,32 @@ async fn the_stateless_protocol_needs_no_session_and_checks_its_headers() {
             message
         };
         let send = async |method: &str, name: &str, accept: &str, message: Value| {
-            let headers =
-                [("accept", accept), ("mcp-protocol-version", VERSION), ("mcp-method", method), ("mcp-name", name)];
+            let headers = [
+                ("accept", accept),
+                ("mcp-protocol-version", VERSION),
+                ("mcp-method", method),
+                ("mcp-name", name),
+            ];
             post(&rig, "/mcp/", &headers, &with_meta(message)).await
         };
         for accept in [BOTH, PLAIN] {
             let found = send("server/discover", "", accept, rpc("server/discover", json!({}))).await;
             assert_eq!(found.status, 200, "{}", found.body);
-            assert!(found.body["result"]["supportedVersions"].to_string().contains(VERSION), "{}", found.body);
+            assert!(
+                found.body["result"]["supportedVersions"].to_string().contains(VERSION),
+                "{}",
+                found.body
+            );
             let tools = send("tools/list", "", accept, list()).await;
             assert_eq!(tools.tools(), registry::names());
-            let called = send("tools/call", "swf_list_agents", accept, call("swf_list_agents", json!({}))).await;
-            assert_eq!((called.status, &called.body["result"]["isError"]), (200, &json!(false)), "{}", called.body);
+            let called =
+                send("tools/call", "swf_list_agents", accept, call("swf_list_agents", json!({}))).await;
+            assert_eq!(
+                (called.status, &called.body["result"]["isError"]),
+                (200, &json!(false)),
+                "{}",
+                called.body
+            );
         }
         let other = send("tools/call", "swf_get_agent", BOTH, call("swf_list_agents", json!({}))).await;
         assert_eq!(other.status, 400, "{}", other.body);
@@ -304,7 +357,8 @@ async fn the_stateless_protocol_needs_no_session_and_checks_its_headers() {
 async fn the_rust_client_lists_and_calls() {
     on_sqlite(Some(&SCHEMA), async |db| {
         let rig = Rig::start(&db).await;
-        let config = StreamableHttpClientTransportConfig::with_uri(format!("{}/mcp/", rig.url)).auth_header(rig.token.clone());
+        let config = StreamableHttpClientTransportConfig::with_uri(format!("{}/mcp/", rig.url))
+            .auth_header(rig.token.clone());
         let transport = StreamableHttpClientTransport::with_client(rig.http.clone(), config);
         let client = ().serve(transport).await.unwrap();
         let tools = client.list_all_tools().await.unwrap();

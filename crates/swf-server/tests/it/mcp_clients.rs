@@ -22,7 +22,8 @@ async fn the_python_client_lists_and_calls_every_tool() {
             })
             .collect();
         let (url, calls) = (format!("{}/mcp/", rig.url), json!(calls).to_string());
-        let said = scripts::run(&python, &[&scripts::script("mcp_client.py"), &url, &rig.token, &calls], &[]).await;
+        let said =
+            scripts::run(&python, &[&scripts::script("mcp_client.py"), &url, &rig.token, &calls], &[]).await;
         assert!(said.contains("all tools called"), "{said}");
         rig.stop().await;
     })
@@ -42,21 +43,28 @@ async fn the_inspector_lists_and_calls_every_tool() {
         let url = format!("{}/mcp/", rig.url);
         let header = format!("Authorization: Token {}", rig.token);
         let inspector = inspector.display().to_string();
-        let common = [inspector.as_str(), "--cli", &url, "--transport", "http", "--header", &header, "--method"];
+        let common =
+            [inspector.as_str(), "--cli", &url, "--transport", "http", "--header", &header, "--method"];
         let listed = scripts::run(&node, &[&common[..], &["tools/list"]].concat(), &[]).await;
         let listed: Value = serde_json::from_str(&listed).unwrap();
         assert_eq!(listed["tools"].as_array().unwrap().len(), registry::names().len());
         let calls = registry::all().map(async |tool| {
             let example: Value = serde_json::from_str(tool.example).unwrap();
-            let arguments: Vec<String> = example.as_object().unwrap().iter()
-                .map(|(name, value)| format!("{name}={}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+            let arguments: Vec<String> = example
+                .as_object()
+                .unwrap()
+                .iter()
+                .map(|(name, value)| {
+                    format!("{name}={}", value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+                })
                 .collect();
             let mut words = vec!["tools/call", "--tool-name", tool.name];
             for argument in &arguments {
                 words.extend(["--tool-arg", argument]);
             }
             let answer = scripts::any_end(&node, &[&common[..], &words].concat()).await;
-            let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|e| panic!("{}: {e}: {answer}", tool.name));
+            let answer: Value =
+                serde_json::from_str(&answer).unwrap_or_else(|e| panic!("{}: {e}: {answer}", tool.name));
             let text = answer["content"][0]["text"].as_str().unwrap();
             assert!(!text.contains("internal error"), "{}: {text}", tool.name);
         });

@@ -23,7 +23,10 @@ fn current(name: &str, text: &str) {
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
     let difference = kept.lines().zip(text.lines()).position(|(a, b)| a != b);
     let line = difference.unwrap_or_else(|| kept.lines().count().min(text.lines().count())) + 1;
-    assert!(kept == text, "docs/generated/{name} is not current from line {line} on: run the tests with SWF_UPDATE_DOCS=1");
+    assert!(
+        kept == text,
+        "docs/generated/{name} is not current from line {line} on: run the tests with SWF_UPDATE_DOCS=1"
+    );
 }
 
 fn docs() -> PathBuf {
@@ -97,7 +100,8 @@ fn section(tool: &swf_tools::ToolDef, described: &Value, count: usize) -> String
     for (name, schema) in properties {
         let kind = schema["type"].as_str().map_or_else(|| schema["enum"].to_string(), str::to_owned);
         let mark = if required.contains(&json!(name)) { ", required" } else { "" };
-        let meaning = schema["description"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|");
+        let meaning =
+            schema["description"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|");
         text.push_str(&format!("| `{name}` | {kind}{mark} | {meaning} |\n"));
     }
     text.push_str(&format!("\nExample: `{}`\n", tool.example));
@@ -108,10 +112,19 @@ fn section(tool: &swf_tools::ToolDef, described: &Value, count: usize) -> String
 #[test]
 fn no_endpoint_is_missing() {
     let document = openapi::document("");
-    let known: BTreeSet<String> = document["paths"].as_object().unwrap().keys().map(|p| p.trim_end_matches('/').to_owned()).collect();
-    let sources = [include_str!("../../src/rest/mod.rs"), include_str!("../../src/rest/pcs.rs"), include_str!("../../src/sse/mod.rs")];
+    let known: BTreeSet<String> =
+        document["paths"].as_object().unwrap().keys().map(|p| p.trim_end_matches('/').to_owned()).collect();
+    let sources = [
+        include_str!("../../src/rest/mod.rs"),
+        include_str!("../../src/rest/pcs.rs"),
+        include_str!("../../src/sse/mod.rs"),
+    ];
     let mut looked = 0;
-    for line in sources.iter().flat_map(|s| s.lines()).filter(|l| l.contains("both(router, \"/") || l.contains(".route(\"/")) {
+    for line in sources
+        .iter()
+        .flat_map(|s| s.lines())
+        .filter(|l| l.contains("both(router, \"/") || l.contains(".route(\"/"))
+    {
         let path = line.split('"').nth(1).unwrap().trim_end_matches('/');
         if path != "/api/v1/tools/{name}" {
             looked += 1;
@@ -122,7 +135,10 @@ fn no_endpoint_is_missing() {
     for tool in registry::all() {
         assert!(known.contains(&format!("/api/v1/tools/{}", tool.name)));
     }
-    let ids: Vec<&str> = document["paths"].as_object().unwrap().values()
+    let ids: Vec<&str> = document["paths"]
+        .as_object()
+        .unwrap()
+        .values()
         .flat_map(|item| item.as_object().unwrap().values())
         .map(|operation| operation["operationId"].as_str().unwrap())
         .collect();
@@ -173,12 +189,32 @@ async fn schemathesis_finds_nothing() {
         let rig = Rig::start(&db).await;
         let schema = format!("{}/api/schema/", rig.url);
         let token = format!("Authorization: Token {}", rig.token);
-        let checks = "not_a_server_error,response_schema_conformance,content_type_conformance,status_code_conformance";
+        let checks =
+            "not_a_server_error,response_schema_conformance,content_type_conformance,status_code_conformance";
         let arguments = [
-            "run", &schema, "--header", &token, "--checks", checks, "--max-examples", "20", "--phases",
-            "examples,coverage,fuzzing", "--seed", "1", "--generation-database", "none", "--no-color",
-            "--request-timeout", "20", "--workers", "2", "--exclude-operation-id", "message_stream",
-            "--max-time", "150",
+            "run",
+            &schema,
+            "--header",
+            &token,
+            "--checks",
+            checks,
+            "--max-examples",
+            "20",
+            "--phases",
+            "examples,coverage,fuzzing",
+            "--seed",
+            "1",
+            "--generation-database",
+            "none",
+            "--no-color",
+            "--request-timeout",
+            "20",
+            "--workers",
+            "2",
+            "--exclude-operation-id",
+            "message_stream",
+            "--max-time",
+            "70",
         ];
         scripts::run(&schemathesis, &arguments, &[]).await;
         rig.stop().await;

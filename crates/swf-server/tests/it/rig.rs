@@ -74,8 +74,7 @@ impl Rig {
         let stop = CancellationToken::new();
         let server = tokio::spawn(server.run(listener, stop.clone()));
         bus.connected(PATIENCE).await.unwrap();
-        let rig =
-            Rig { url, db, token, http: reqwest::Client::new(), broker, bus, stop, server };
+        let rig = Rig { url, db, token, http: reqwest::Client::new(), broker, bus, stop, server };
         rig.until("the capture has subscribed", async || {
             rig.broker
                 .stats()

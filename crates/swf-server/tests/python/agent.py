@@ -249,9 +249,6 @@ def files(api, data, execution, run):
 def slices(api, run, stf):
     """The fast-monitoring and fast-processing agents, with the one-by-one path of the original."""
     now = datetime.datetime.now(datetime.timezone.utc).isoformat()
-    fixed = {"phase": "physics", "state": "running", "target_worker_count": 2, "state_changed_at": now}
-    state = api.post("/run-states/", {"run_number": run, **fixed})
-    assert state["run_number"] == run and state["slices_queued"] == 0, state
     tf = api.post(
         "/fastmon-files/",
         {"stf_file": stf, "tf_filename": f"tf.{stf}", "file_size_bytes": 10, "status": "registered", "metadata": {}},
@@ -313,6 +310,10 @@ def main():
     execution = workflow(runner.api)
     run = runner.api.post("/state/next-run-number/")["run_number"]
     assert run >= 100010
+    now = datetime.datetime.now(datetime.timezone.utc).isoformat()
+    fixed = {"phase": "imminent", "state": "imminent", "target_worker_count": 2, "state_changed_at": now}
+    state = runner.api.post("/run-states/", {"run_number": run, **fixed})
+    assert state["run_number"] == run and state["slices_queued"] == 0, state
     run_id, names = files(data.api, data, execution, run)
     assert processing.listener.wait("stf_gen")["filename"] == names[0]
     processing.state = "PROCESSING"
