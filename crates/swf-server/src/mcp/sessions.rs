@@ -64,13 +64,17 @@ impl Sessions {
         owner.as_deref() == subject
     }
 
-    /// Forgets sessions that nobody used for a day.
-    pub async fn purge(&self) -> Result<u64, swf_db::Error> {
+    /// Keeps the memory of owners small.
+    fn forget(&self) {
         let mut known = self.known();
         if known.len() > REMEMBERED {
             known.clear();
         }
-        drop(known);
+    }
+
+    /// Forgets sessions that nobody used for a day.
+    pub async fn purge(&self) -> Result<u64, swf_db::Error> {
+        self.forget();
         let sql = Sql::new("DELETE FROM swfx_mcp_session WHERE last_used_at <")
             .with("?", [(self.now() - KEPT).into()]);
         self.service.db.execute(&sql).await

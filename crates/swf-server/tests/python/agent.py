@@ -326,7 +326,9 @@ def main():
     processing.log("INFO", "processed", execution_id=execution, run_id=str(run))
     processing.log("ERROR", "lost a file")
     summary = monitor.get("/logs/summary/")
-    assert summary["base_agent"][processing.name]["error_counts"] == {"ERROR": 1}, summary
+    logged = summary["base_agent"][processing.name]
+    assert logged["error_counts"]["ERROR"] == 1, summary
+    assert [e["message"] for e in logged["recent_errors"]] == ["lost a file"], summary
     data.send("end_run", execution_id=execution, run_id=run, total_files=2)
     end = datetime.datetime.now(datetime.timezone.utc).isoformat()
     assert data.api.patch(f"/runs/{run_id}/", {"end_time": end})["end_time"]
