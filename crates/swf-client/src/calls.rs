@@ -185,7 +185,10 @@ impl Client {
     ///
     /// # Errors
     /// Any [`Error`].
-    pub async fn register_fastmon_files(&self, files: &[NewFastmonFile]) -> Result<Batch<FastmonFile>, Error> {
+    pub async fn register_fastmon_files(
+        &self,
+        files: &[NewFastmonFile],
+    ) -> Result<Batch<FastmonFile>, Error> {
         self.post("api/fastmon-files/batch/", &files).await
     }
 

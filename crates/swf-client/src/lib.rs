@@ -91,8 +91,8 @@ impl Client {
             builder = builder.no_proxy();
         }
         if let Some(path) = &config.ca_file {
-            let pem =
-                std::fs::read(path).map_err(|error| setup(format!("read CA file {}: {error}", path.display())))?;
+            let pem = std::fs::read(path)
+                .map_err(|error| setup(format!("read CA file {}: {error}", path.display())))?;
             let certificates = reqwest::Certificate::from_pem_bundle(&pem)
                 .map_err(|error| setup(format!("CA file {}: {error}", path.display())))?;
             builder = builder.tls_certs_merge(certificates);

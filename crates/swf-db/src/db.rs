@@ -356,8 +356,8 @@ async fn open_sqlite(url: &str, options: &Options) -> Result<Pool, Error> {
     Ok(Pool::Sqlite { read, write })
 }
 
-/// The URL as it may be logged.
-fn without_password(url: &str) -> String {
+/// A database URL as it may be shown: without its password.
+pub fn without_password(url: &str) -> String {
     match (url.find("://"), url.rfind('@')) {
         (Some(start), Some(at)) if at > start => {
             let credentials = url.get(start + 3..at).unwrap_or_default();

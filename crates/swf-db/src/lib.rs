@@ -18,7 +18,7 @@ pub mod testing;
 mod value;
 
 pub use check::check;
-pub use db::{Db, Engine, Options, Tx};
+pub use db::{Db, Engine, Options, Tx, without_password};
 pub use dialect::Dialect;
 pub use error::Error;
 pub use migrate::migrate;

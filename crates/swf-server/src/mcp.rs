@@ -6,6 +6,7 @@ mod http;
 mod sessions;
 
 pub use http::{Config, router};
+pub use sessions::Sessions;
 
 use std::sync::Arc;
 
@@ -104,8 +105,10 @@ impl ServerHandler for Mcp {
         let (caller, view) = self.who(&context);
         let shown = registry::find(&request.name).filter(|tool| view.shows(tool));
         let Some(tool) = shown else {
-            let names: Vec<&str> = registry::visible(&view.toolsets, view.read_only).map(|t| t.name).collect();
-            let text = format!("unknown tool '{}'{}", request.name, swf_tools::args::choices(&request.name, &names));
+            let names: Vec<&str> =
+                registry::visible(&view.toolsets, view.read_only).map(|t| t.name).collect();
+            let text =
+                format!("unknown tool '{}'{}", request.name, swf_tools::args::choices(&request.name, &names));
             return Err(ErrorData::invalid_params(text, None));
         };
         let gate = Gate { service: self.service.clone(), caller, surface: Surface::Mcp };

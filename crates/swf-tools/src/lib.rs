@@ -2,6 +2,7 @@
 //!
 //! *Invariant:* nothing here knows HTTP or MCP; a tool runs only with a [`Cx`], and only [`Gate::call`] makes one.
 
+pub mod accounts;
 pub mod args;
 pub mod bus;
 pub mod caller;
@@ -13,7 +14,10 @@ pub mod gate;
 pub mod links;
 pub mod list;
 pub mod liveness;
+pub mod records;
 pub mod registry;
+#[cfg(feature = "testing")]
+pub mod sample;
 pub mod settings;
 pub mod sources;
 pub mod tables;

@@ -55,8 +55,12 @@ impl AgentRow {
 
     /// True when it has not exited, was heard within the limit, and, on this host, its process exists.
     pub fn alive(&self, cx: &Cx) -> bool {
-        let limit = cx.settings().stale_after;
-        let heard = self.last_heartbeat.is_some_and(|t| t >= cx.now - limit);
+        self.alive_at(cx.now, cx.settings().stale_after)
+    }
+
+    /// The same rule at a given moment, with a given limit.
+    pub fn alive_at(&self, now: DateTime<Utc>, limit: std::time::Duration) -> bool {
+        let heard = self.last_heartbeat.is_some_and(|t| t >= now - limit);
         !self.exited() && heard && !self.process_gone()
     }
 

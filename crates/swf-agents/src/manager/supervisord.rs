@@ -95,7 +95,7 @@ impl Supervisord {
     }
 
     /// Starts the daemon with `testbed_config` in its environment and waits until it serves.
-    pub(super) async fn launch(&self, testbed_config: &Path) -> Result<(), Error> {
+    pub(super) async fn launch(&self, testbed_config: &str) -> Result<(), Error> {
         let failed = |why: String| Error::Launch {
             command: self.config.command.clone(),
             conf: self.config.conf.clone(),
@@ -115,7 +115,9 @@ impl Supervisord {
             .output();
         let output = match timeout(DAEMON_LIMIT, output).await {
             Ok(output) => output.map_err(|error| failed(error.to_string()))?,
-            Err(_) => return Err(failed("it does not go to the background (nodaemon must be false)".to_owned())),
+            Err(_) => {
+                return Err(failed("it does not go to the background (nodaemon must be false)".to_owned()));
+            }
         };
         if !output.status.success() {
             let words = String::from_utf8_lossy(&output.stderr);
@@ -163,11 +165,6 @@ impl Supervisord {
         self.subject("supervisor.startProcess", name, Value::Bool(false), ALREADY_STARTED).await
     }
 
-    /// Starts all programs of a group without waiting.
-    pub(super) async fn start_group(&self, group: &str) -> Result<(), Error> {
-        self.subject("supervisor.startProcessGroup", group, Value::Bool(false), ALREADY_STARTED).await
-    }
-
     /// Stops a program; `wait` until it is gone. One that is down is fine.
     pub(super) async fn stop(&self, name: &str, wait: bool) -> Result<(), Error> {
         self.subject("supervisor.stopProcess", name, Value::Bool(wait), NOT_RUNNING).await
@@ -204,7 +201,11 @@ impl Supervisord {
             let text = parts.first().and_then(Value::as_text).unwrap_or_default();
             let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
             if !lines.is_empty() {
-                return lines.iter().skip(lines.len().saturating_sub(count)).map(|&line| line.to_owned()).collect();
+                return lines
+                    .iter()
+                    .skip(lines.len().saturating_sub(count))
+                    .map(|&line| line.to_owned())
+                    .collect();
             }
         }
         Vec::new()
@@ -221,12 +222,15 @@ impl Supervisord {
     async fn call(&self, method: &str, arguments: &[Value]) -> Result<Value, Error> {
         let body = xmlrpc::call(method, arguments);
         let bytes = match timeout(CALL_LIMIT, self.exchange(&body)).await {
-            Ok(bytes) => bytes.map_err(|source| Error::Down { socket: self.config.socket.clone(), source })?,
+            Ok(bytes) => {
+                bytes.map_err(|source| Error::Down { socket: self.config.socket.clone(), source })?
+            }
             Err(_) => return Err(Error::Slow { socket: self.config.socket.clone() }),
         };
         let unreadable = |why: String| Error::Answer { method: method.to_owned(), why };
         let text = String::from_utf8_lossy(&bytes);
-        let (head, xml) = text.split_once("\r\n\r\n").ok_or_else(|| unreadable("it is no HTTP".to_owned()))?;
+        let (head, xml) =
+            text.split_once("\r\n\r\n").ok_or_else(|| unreadable("it is no HTTP".to_owned()))?;
         let line = head.lines().next().unwrap_or_default();
         if line.split_whitespace().nth(1) != Some("200") {
             return Err(unreadable(format!("{line:?} is not the answer 200")));
@@ -267,7 +271,9 @@ fn status(info: &Value) -> Option<ProgramStatus> {
     let time = |key: &str| info.int(key).filter(|seconds| *seconds > 0);
     let since = if state.has_process() { time("start") } else { time("stop") };
     let reason = match state {
-        State::Backoff | State::Fatal => info.text("spawnerr").filter(|text| !text.is_empty()).map(str::to_owned),
+        State::Backoff | State::Fatal => {
+            info.text("spawnerr").filter(|text| !text.is_empty()).map(str::to_owned)
+        }
         State::Exited => info.int("exitstatus").map(|code| format!("exited with code {code}")),
         _ => None,
     };

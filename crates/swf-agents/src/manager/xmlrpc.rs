@@ -1,7 +1,6 @@
 //! XML-RPC as supervisord speaks it: calls out, values and faults in.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use quick_xml::Reader;
 use quick_xml::escape::{escape, resolve_predefined_entity};
@@ -75,15 +74,18 @@ pub(super) fn call(method: &str, arguments: &[Value]) -> String {
 }
 
 fn write_value(xml: &mut String, value: &Value) {
-    // Writing to a String cannot fail.
-    let written = match value {
-        Value::Int(number) => write!(xml, "<value><int>{number}</int></value>"),
-        Value::Bool(truth) => write!(xml, "<value><boolean>{}</boolean></value>", u8::from(*truth)),
-        Value::Text(text) => write!(xml, "<value><string>{}</string></value>", escape(text.as_str())),
+    match value {
+        Value::Int(number) => xml.push_str(&format!("<value><int>{number}</int></value>")),
+        Value::Bool(truth) => {
+            xml.push_str(&format!("<value><boolean>{}</boolean></value>", u8::from(*truth)))
+        }
+        Value::Text(text) => {
+            xml.push_str(&format!("<value><string>{}</string></value>", escape(text.as_str())))
+        }
         Value::Array(items) => {
             xml.push_str("<value><array><data>");
             items.iter().for_each(|item| write_value(xml, item));
-            write!(xml, "</data></array></value>")
+            xml.push_str("</data></array></value>");
         }
         Value::Struct(members) => {
             xml.push_str("<value><struct>");
@@ -94,10 +96,9 @@ fn write_value(xml: &mut String, value: &Value) {
                 write_value(xml, item);
                 xml.push_str("</member>");
             }
-            write!(xml, "</struct></value>")
+            xml.push_str("</struct></value>");
         }
-    };
-    drop(written);
+    }
 }
 
 /// Reads the body of an answer. The error says what is wrong with it.
@@ -149,12 +150,16 @@ fn parse(xml: &str) -> Result<Node, String> {
                 open.last_mut().ok_or("it ends twice")?.children.push(node);
             }
             Event::Text(text) => open.last_mut().ok_or("it ends twice")?.text.push_str(&text.xml10_content()),
-            Event::CData(text) => open.last_mut().ok_or("it ends twice")?.text.push_str(&text.xml10_content()),
+            Event::CData(text) => {
+                open.last_mut().ok_or("it ends twice")?.text.push_str(&text.xml10_content())
+            }
             Event::GeneralRef(entity) => {
                 let text = &mut open.last_mut().ok_or("it ends twice")?.text;
                 match entity.resolve_char_ref().map_err(|error| format!("bad character: {error}"))? {
                     Some(character) => text.push(character),
-                    None => text.push_str(resolve_predefined_entity(&entity.xml10_content()).unwrap_or_default()),
+                    None => {
+                        text.push_str(resolve_predefined_entity(&entity.xml10_content()).unwrap_or_default())
+                    }
                 }
             }
             Event::Eof => break,
@@ -180,7 +185,8 @@ fn value(node: &Node) -> Result<Value, String> {
         "struct" => {
             let member = |node: &Node| -> Result<(String, Value), String> {
                 let name = node.child("name").ok_or("a member has no name")?;
-                let inner = node.child("value").ok_or_else(|| format!("member {:?} has no value", name.text))?;
+                let inner =
+                    node.child("value").ok_or_else(|| format!("member {:?} has no value", name.text))?;
                 Ok((name.text.clone(), value(inner)?))
             };
             typed.children.iter().map(member).collect::<Result<_, _>>().map(Value::Struct)

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::Error;
 use super::guard::Guard;
 use super::log::LogFile;
+use super::processes::group_is_gone;
 use super::program::Program;
 
 /// The child waits for one line before it becomes the program: it gets it when the guard knows
@@ -47,6 +48,7 @@ impl Running {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", GATE]).arg(&program.name).arg(&program.command).args(&program.args);
         command.envs(program.env.iter().map(|(key, value)| (key, value)));
+        command.env(super::PARENT_VARIABLE, std::process::id().to_string());
         command.stdin(Stdio::piped()).stdout(output).stderr(errors).process_group(0);
         if let Some(dir) = &program.dir {
             if !dir.is_dir() {
@@ -137,7 +139,7 @@ fn send(group: Pid, signal: Signal) {
 async fn gone(group: Pid, patience: Duration) -> bool {
     let deadline = Instant::now() + patience;
     loop {
-        if test_kill_process_group(group) == Err(rustix::io::Errno::SRCH) || only_zombies(group) {
+        if group_is_gone(group) {
             return true;
         }
         if Instant::now() >= deadline {
@@ -145,31 +147,6 @@ async fn gone(group: Pid, patience: Duration) -> bool {
         }
         sleep(POLL).await;
     }
-}
-
-/// Whether what is left of the group has ended and only waits for init to collect it, which some
-/// inits of containers do late or never. False where there is no `/proc` to tell.
-fn only_zombies(group: Pid) -> bool {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return false };
-    let mut zombies = 0;
-    for entry in entries.flatten() {
-        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
-        match member(&stat, group) {
-            Some('Z' | 'X') => zombies += 1,
-            Some(_) => return false,
-            None => {}
-        }
-    }
-    zombies > 0
-}
-
-/// The state letter in a `/proc/<pid>/stat` line, if it is of `group`. The command name before it
-/// may hold blanks and parentheses.
-fn member(stat: &str, group: Pid) -> Option<char> {
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?.chars().next()?;
-    let own: i32 = fields.nth(1)?.parse().ok()?;
-    (own == group.as_raw_nonzero().get()).then_some(state)
 }
 
 fn describe(status: ExitStatus) -> String {
@@ -210,14 +187,6 @@ mod tests {
         assert_eq!(describe(ExitStatus::from_raw(3 << 8)), "exited with code 3");
         assert_eq!(describe(ExitStatus::from_raw(9)), "ended by SIGKILL");
         assert_eq!(describe(ExitStatus::from_raw(40)), "ended by signal 40");
-    }
-
-    #[test]
-    fn the_group_is_read_behind_any_command_name() {
-        let group = Pid::from_raw(77).unwrap();
-        assert_eq!(member("80 (a) b)) S 1 77 5 0", group), Some('S'));
-        assert_eq!(member("80 (a) Z 1 78 5 0", group), None);
-        assert_eq!(member("", group), None);
     }
 
     #[test]

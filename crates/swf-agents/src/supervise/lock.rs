@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::Pid;
 use tokio::time::{Instant, sleep};
 
 use super::Error;
+use super::processes::is_alive;
 
 /// How often a busy lock is tried again.
 const RETRY: Duration = Duration::from_millis(50);
@@ -23,8 +25,8 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock, waiting at most `patience` for another holder to let go. A few seconds
-    /// let the guard of a killed predecessor end the processes it left.
+    /// Takes the lock. One held by a live process is refused at once; one whose owner is gone is
+    /// waited for at most `patience`: its guard is still ending the processes it left.
     pub async fn acquire(path: &Path, patience: Duration) -> Result<Self, Error> {
         let deadline = Instant::now() + patience;
         loop {
@@ -33,8 +35,11 @@ impl Lock {
             {
                 return Ok(lock);
             }
-            if Instant::now() >= deadline {
-                return Err(Error::Locked { path: path.into(), holder: holder(path) });
+            let owner = owner(path);
+            if owner.is_some_and(is_alive) || Instant::now() >= deadline {
+                let holder = owner.map(|pid| format!("process {}", pid.as_raw_nonzero()));
+                let holder = holder.unwrap_or_else(|| "another process".to_owned());
+                return Err(Error::Locked { path: path.into(), holder });
             }
             sleep(RETRY).await;
         }
@@ -81,11 +86,9 @@ impl Drop for Lock {
     }
 }
 
-fn holder(path: &Path) -> String {
-    match std::fs::read_to_string(path) {
-        Ok(text) if !text.trim().is_empty() => format!("process {}", text.trim()),
-        _ => "another process".to_owned(),
-    }
+/// The process that took the lock last.
+fn owner(path: &Path) -> Option<Pid> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok().and_then(Pid::from_raw)
 }
 
 #[cfg(test)]
@@ -97,7 +100,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/manager.pid");
         let first = Lock::acquire(&path, Duration::ZERO).await.unwrap();
-        let refused = Lock::acquire(&path, Duration::ZERO).await.unwrap_err().to_string();
+        let refused = Lock::acquire(&path, Duration::from_secs(60)).await.unwrap_err().to_string();
         assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
         drop(first);
         assert!(!path.exists());

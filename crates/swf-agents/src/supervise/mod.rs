@@ -4,7 +4,7 @@
 //! things make it hold:
 //!
 //! * every program leads its own process group, and a stop, a kill or a crash clears the group;
-//! * a [`guard`](self) process outlives the supervisor and ends all groups when the supervisor
+//! * a guard process outlives the supervisor and ends all groups when the supervisor
 //!   dies, however it dies, so programs need not cooperate and may be of any kind;
 //! * a program runs only after the guard knows its group: a supervisor killed between the fork
 //!   and that moment leaves a child that ends by itself.
@@ -17,13 +17,15 @@ mod guard;
 mod lock;
 mod log;
 mod parent;
+mod processes;
 mod program;
 mod supervisor;
 mod task;
 
 pub use lock::Lock;
 pub use log::LogFile;
-pub use parent::die_with_parent;
+pub use parent::{PARENT_VARIABLE, die_with_parent};
+pub(crate) use processes::clear_leftovers;
 pub use program::{Program, ProgramStatus, State};
 pub use rustix::process::Signal;
 pub use supervisor::Supervisor;

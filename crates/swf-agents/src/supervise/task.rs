@@ -52,7 +52,7 @@ enum Phase {
     /// Waits for its restart.
     Waiting(Instant),
     Up {
-        running: Running,
+        running: Box<Running>,
         /// RUNNING was reached.
         settled: bool,
     },
@@ -103,7 +103,7 @@ impl Task {
         }
     }
 
-    async fn up(&mut self, mut running: Running, settled: bool) -> Phase {
+    async fn up(&mut self, mut running: Box<Running>, settled: bool) -> Phase {
         let pid = running.pid();
         let next = match (settled, self.attempts) {
             (false, _) => self.program.start_secs,
@@ -165,12 +165,12 @@ impl Task {
     }
 
     async fn start(&mut self) -> Result<Phase, Error> {
-        let running = Running::start(&self.program, &self.log, &self.guard).await?;
+        let running = Box::new(Running::start(&self.program, &self.log, &self.guard).await?);
         self.show(State::Starting, Some(running.pid()), None);
         Ok(Phase::Up { running, settled: false })
     }
 
-    async fn stop(&mut self, mut running: Running) {
+    async fn stop(&mut self, mut running: Box<Running>) {
         self.show(State::Stopping, Some(running.pid()), None);
         let how = running.stop(self.program.stop_signal, self.program.stop_wait, &self.guard).await;
         self.show(State::Stopped, None, Some(format!("stopped on request; {how}")));

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use swf_agents::supervise::{Error, Lock, Program, ProgramStatus, State, Supervisor};
+use swf_agents::supervise::{Error, Lock, Program, ProgramStatus, State, Supervisor, die_with_parent};
 
 use crate::helpers::{alive, members, pid_in, role, role_folder, signal, wait_for};
 
@@ -268,6 +268,52 @@ async fn a_killed_guard_is_replaced_and_still_ends_everything() {
     victim.kill().unwrap();
     victim.wait().unwrap();
     wait_for("the group to end", Duration::from_secs(3), || members(tree).is_empty().then_some(())).await;
+}
+
+/// Role of the next test: a program that watches its parent by itself.
+#[test]
+fn role_child() {
+    let Some(folder) = role_folder() else { return };
+    let parent: u32 = std::env::var("SWF_PARENT_PID").unwrap().parse().unwrap();
+    die_with_parent(parent).unwrap();
+    std::fs::write(folder.join("watching"), std::process::id().to_string()).unwrap();
+    loop {
+        std::thread::park();
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_watches_its_parent_ends_with_it_without_any_guard() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!(
+        "SWF_PARENT_PID=$$ SWF_TEST_ROLE_DIR={} {} --exact supervise::role_child --nocapture & wait",
+        folder.path().display(),
+        std::env::current_exe().unwrap().display()
+    );
+    let mut parent = std::process::Command::new("/bin/sh").args(["-c", &script]).spawn().unwrap();
+    let child = pid(folder.path(), "watching").await;
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    wait_for("the end of the child", Duration::from_secs(2), || (!alive(child)).then_some(())).await;
+}
+
+#[test]
+fn a_program_whose_parent_is_gone_already_says_so() {
+    let error = die_with_parent(4_194_999).unwrap_err().to_string();
+    assert!(error.starts_with("the parent process 4194999 is gone (parent is now "), "{error}");
+}
+
+#[tokio::test]
+async fn a_program_is_told_who_its_supervisor_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let supervisor = Supervisor::new(folder.path()).unwrap();
+    let mut program = shell("teller", "echo $SWF_PARENT_PID $PPID");
+    program.autorestart = false;
+    supervisor.add(program).unwrap();
+    supervisor.start("teller").await.unwrap();
+    until(&supervisor, "teller", |status| status.state == State::Exited).await;
+    let own = std::process::id();
+    assert_eq!(std::fs::read_to_string(folder.path().join("teller.log")).unwrap(), format!("{own} {own}\n"));
 }
 
 /// The child of `parent` that runs the guard script.
