@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod args;
 pub mod bus;
 pub mod caller;
+pub mod ceiling;
 pub mod clock;
 pub mod counters;
 pub mod detail;

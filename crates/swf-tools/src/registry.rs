@@ -19,7 +19,7 @@ pub fn names() -> Vec<&'static str> {
 
 /// The tools that a caller is shown: of the chosen sets, and without writing ones in read-only mode.
 pub fn visible(toolsets: &[Toolset], read_only: bool) -> impl Iterator<Item = &'static ToolDef> {
-    all().filter(move |t| toolsets.contains(&t.toolset) && !(read_only && !t.hints.read_only))
+    all().filter(move |t| toolsets.contains(&t.toolset) && (!read_only || t.hints.read_only))
 }
 
 /// The first sentence of a tool's text.

@@ -150,9 +150,27 @@ impl Sample<'_, '_> {
             ("daq_simulator-agent-torre-7", "DAQ_Simulator", "epic-daq", "OK", "READY", 12, 0, &epic),
             ("data-agent-torre-1", "DATA", "torre1", "OK", "PROCESSING", 8, 1_204, &none),
             ("stf_processing-agent-torre-2", "STF_Processing", "torre1", "OK", "READY", 14, 1_190, &none),
-            ("fast_processing-agent-torre-4", "Fast_Processing", "torre1", "WARNING", "READY", 25, 310, &none),
+            (
+                "fast_processing-agent-torre-4",
+                "Fast_Processing",
+                "torre1",
+                "WARNING",
+                "READY",
+                25,
+                310,
+                &none,
+            ),
             ("fastmon-agent-torre-9", "fastmon", "torre1", "OK", "PROCESSING", 2_700, 655, &none),
-            ("daq_simulator-agent-wenauseic-3", "DAQ_Simulator", "wenauseic", "OK", "PROCESSING", 23_000, 0, &none),
+            (
+                "daq_simulator-agent-wenauseic-3",
+                "DAQ_Simulator",
+                "wenauseic",
+                "OK",
+                "PROCESSING",
+                23_000,
+                0,
+                &none,
+            ),
             ("data-agent-rahmans-5", "DATA", "epic-daq", "EXITED", "EXITED", 80_000, 47, &none),
         ];
         for (at, (name, kind, namespace, status, state, silent, done, metadata)) in (1i64..).zip(agents) {
@@ -195,7 +213,10 @@ impl Sample<'_, '_> {
                 ("version", version.into()),
                 ("workflow_type", "simulation".into()),
                 ("definition", format!("# {text}\n").into()),
-                ("parameter_values", json!({"workflow": {"name": name, "version": version, "description": text}}).into()),
+                (
+                    "parameter_values",
+                    json!({"workflow": {"name": name, "version": version, "description": text}}).into(),
+                ),
                 ("created_by", "torre".into()),
                 ("created_at", self.ago(50_000 - 1_000 * i64::try_from(at).unwrap_or_default()).into()),
             ];
@@ -225,7 +246,10 @@ impl Sample<'_, '_> {
             }
             let row = [
                 ("execution_id", execution_id(at).into()),
-                ("workflow_definition_id", if workflow == "stf_datataking" { datataking } else { fast }.clone()),
+                (
+                    "workflow_definition_id",
+                    if workflow == "stf_datataking" { datataking } else { fast }.clone(),
+                ),
                 ("namespace", namespace.into()),
                 ("status", status.into()),
                 ("executed_by", user.into()),
@@ -320,7 +344,14 @@ impl Sample<'_, '_> {
         Ok(())
     }
 
-    async fn tf_file(&mut self, at: i64, file: i64, part: i64, stf: &Value, made: DateTime<Utc>) -> Result<(), Error> {
+    async fn tf_file(
+        &mut self,
+        at: i64,
+        file: i64,
+        part: i64,
+        stf: &Value,
+        made: DateTime<Utc>,
+    ) -> Result<(), Error> {
         let number = NEWEST_RUN - at;
         let base = format!("swf.{number}.{file:06}_tf_{part:03}");
         let first = 100 * part;
@@ -359,7 +390,11 @@ impl Sample<'_, '_> {
                 ("assigned_worker", assigned.map(|_| format!("worker-{number}-{:02}", slice % 2)).into()),
                 ("assigned_at", assigned.into()),
                 ("completed_at", (status == "completed").then(|| made + TimeDelta::seconds(9)).into()),
-                ("metadata", json!({"execution_id": execution_id(at), "created_by": "fast_processing-agent-torre-4"}).into()),
+                (
+                    "metadata",
+                    json!({"execution_id": execution_id(at), "created_by": "fast_processing-agent-torre-4"})
+                        .into(),
+                ),
             ];
             self.add(&tables::swf_tf_slices::TABLE, &row).await?;
         }
@@ -371,7 +406,11 @@ impl Sample<'_, '_> {
             let (_, _, namespace, status, age, length) = of(at);
             let run = (NEWEST_RUN - at).to_string();
             let start = self.ago(age);
-            let sender = if namespace == "epic-daq" { "daq_simulator-agent-torre-7" } else { "daq_simulator-agent-torre-1" };
+            let sender = if namespace == "epic-daq" {
+                "daq_simulator-agent-torre-7"
+            } else {
+                "daq_simulator-agent-torre-1"
+            };
             let mut kinds = vec![("run_imminent", start), ("start_run", start + TimeDelta::seconds(5))];
             kinds.extend((1..=FILES).map(|f| ("stf_gen", start + TimeDelta::seconds(5 + 20 * f))));
             if status != "running" {
@@ -448,7 +487,10 @@ impl Sample<'_, '_> {
                     ("session_id", "sample".into()),
                     ("role", role.into()),
                     ("content", format!("{text} ({turn})").into()),
-                    ("created_at", (self.ago(120 - 10 * turn) + TimeDelta::seconds(i64::from(role != "user"))).into()),
+                    (
+                        "created_at",
+                        (self.ago(120 - 10 * turn) + TimeDelta::seconds(i64::from(role != "user"))).into(),
+                    ),
                     ("namespace", (turn % 2 == 0).then_some("torre1").into()),
                 ];
                 self.add(&tables::swf_ai_memory::TABLE, &row).await?;

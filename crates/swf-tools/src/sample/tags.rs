@@ -5,9 +5,7 @@ use serde_json::{Value as Json, json};
 use swf_db::schema::Table;
 use swf_db::{Error, Tx};
 
-use crate::tables::{
-    pcs_evgen_tag, pcs_physics_category, pcs_physics_tag, pcs_reco_tag, pcs_simu_tag,
-};
+use crate::tables::{pcs_evgen_tag, pcs_physics_category, pcs_physics_tag, pcs_reco_tag, pcs_simu_tag};
 
 /// Author of the production tags.
 const AUTHOR: &str = "srahman1";
