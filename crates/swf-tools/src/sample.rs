@@ -237,12 +237,12 @@ impl Sample<'_, '_> {
                 _ => "daq_simulator-agent-wenauseic-3",
             };
             let mut metrics = json!({"runner": runner, "host": "testbed.example.org", "pid": 20_003});
-            if ended.is_some() {
-                metrics["run_number"] = (NEWEST_RUN - at).into();
-                metrics["stf_files"] = FILES.into();
-            }
-            if status == "failed" {
-                metrics["reason"] = "the broker refused stf_gen after 5 attempts".into();
+            if let (Some(metrics), true) = (metrics.as_object_mut(), ended.is_some()) {
+                metrics.insert("run_number".into(), (NEWEST_RUN - at).into());
+                metrics.insert("stf_files".into(), FILES.into());
+                if status == "failed" {
+                    metrics.insert("reason".into(), "the broker refused stf_gen after 5 attempts".into());
+                }
             }
             let row = [
                 ("execution_id", execution_id(at).into()),

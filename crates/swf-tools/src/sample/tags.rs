@@ -1,7 +1,7 @@
 //! Production tags of the sample: a part of those a new production database starts with.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use swf_db::schema::Table;
 use swf_db::{Error, Tx};
 
@@ -40,12 +40,16 @@ pub(super) async fn fill(tx: &mut Tx<'_>, now: DateTime<Utc>) -> Result<(), Erro
         super::insert(tx, now, &pcs_physics_category::TABLE, &row).await?;
     }
     for (number, process, electron, hadron, q2, description) in PHYSICS {
-        let mut parameters = json!({
-            "process": process, "beam_energy_electron": electron, "beam_energy_hadron": hadron, "beam_species": "ep",
-        });
+        let mut parameters = Map::from_iter([
+            ("process".to_owned(), process.into()),
+            ("beam_energy_electron".to_owned(), electron.into()),
+            ("beam_energy_hadron".to_owned(), hadron.into()),
+            ("beam_species".to_owned(), "ep".into()),
+        ]);
         if !q2.is_empty() {
-            parameters["q2_range"] = q2.into();
+            parameters.insert("q2_range".to_owned(), q2.into());
         }
+        let parameters = Json::Object(parameters);
         tag(tx, now, &pcs_physics_tag::TABLE, "p", number, description, parameters).await?;
     }
     for (number, (generator, version)) in (1i64..).zip(GENERATORS) {

@@ -1,14 +1,10 @@
 //! What holds for every tool, derived from the registry: nobody can add a tool that breaks these promises.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests may fail")]
-
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
+use crate::support::{World, example, now, properties, rows, tools};
 use serde_json::{Map, Value, json};
-use support::{World, example, now, properties, rows, tools};
 use swf_db::testing::{TestDb, on_each_db, on_sqlite};
 use swf_tools::tables::{self, SCHEMA};
 use swf_tools::{Caller, Error, Scope, Settings, Toolset, registry};
@@ -175,7 +171,7 @@ async fn following_next_visits_every_row_once_while_others_insert() {
                 arguments.insert("detail".into(), json!("full"));
             }
             let whole = world.get(tool.name, Value::Object(arguments.clone())).await;
-            let wanted: BTreeSet<String> = rows(&whole).iter().map(|r| stable(r)).collect();
+            let wanted: BTreeSet<String> = rows(&whole).iter().map(stable).collect();
             let mut visited = Vec::new();
             arguments.insert("limit".into(), json!(7));
             let mut page = 0;
