@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod args;
 pub mod bus;
 pub mod caller;
+pub mod ceiling;
 pub mod clock;
 pub mod counters;
 pub mod detail;
@@ -16,6 +17,8 @@ pub mod list;
 pub mod liveness;
 pub mod records;
 pub mod registry;
+#[cfg(feature = "testing")]
+pub mod sample;
 pub mod settings;
 pub mod sources;
 pub mod tables;
