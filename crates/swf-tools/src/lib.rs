@@ -9,6 +9,7 @@ pub mod clock;
 pub mod error;
 pub mod gate;
 pub mod list;
+pub mod panda;
 pub mod registry;
 pub mod settings;
 pub mod sources;
