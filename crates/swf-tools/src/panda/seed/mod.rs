@@ -56,7 +56,8 @@ pub struct Made {
 /// Opens a SQLite file for writing as the embedded PanDA database.
 pub async fn open_file(path: &Path) -> Result<Db, swf_db::Error> {
     let attach = vec![(SCHEMA.to_owned(), path.display().to_string())];
-    Db::open("sqlite::memory:", &Options { attach, ..Options::default() }).await
+    // The main database is a private temporary one; one in memory would make the attached file so too.
+    Db::open("sqlite:", &Options { attach, max_connections: 1, ..Options::default() }).await
 }
 
 /// Makes tables and rows in an empty database. Refuses one that has PanDA tables already.

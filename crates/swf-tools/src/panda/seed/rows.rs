@@ -1,6 +1,6 @@
 //! Rows on their way into a table, and the generator's dice.
 
-use swf_db::{Db, Sql, Value};
+use swf_db::{Db, Engine, Sql, Value};
 
 use crate::panda::schema::SCHEMA;
 
@@ -35,8 +35,9 @@ pub async fn insert(db: &Db, batch: &Batch) -> Result<(), swf_db::Error> {
     if batch.rows.is_empty() {
         return Ok(());
     }
-    // SQLite takes 32,766 parameters in one statement.
-    let at_once = (30_000 / batch.columns.len().max(1)).clamp(1, 400);
+    // SQLite looks each `$n` up among all names before it, so its statements have to be short.
+    let parameters = if db.engine() == Engine::Sqlite { 700 } else { 20_000 };
+    let at_once = (parameters / batch.columns.len().max(1)).clamp(1, 400);
     let marks = format!("({})", vec!["?"; batch.columns.len()].join(", "));
     let mut tx = db.begin().await?;
     for rows in batch.rows.chunks(at_once) {
