@@ -40,7 +40,8 @@ pub struct Options {
     pub acquire_timeout: Duration,
     /// Refuse every write: `default_transaction_read_only` on PostgreSQL, `query_only` on SQLite.
     pub read_only: bool,
-    /// Further PostgreSQL settings, sent at connect (`jit` = `off`, `search_path`, …).
+    /// Further PostgreSQL settings, sent at connect (`jit` = `off`, …). Unless `search_path` is among them
+    /// it becomes `public,swf`: the shared tables, then swf's own.
     pub settings: Vec<(String, String)>,
     /// SQLite files to attach: schema name and path.
     pub attach: Vec<(String, String)>,
@@ -212,6 +213,11 @@ impl Db {
 }
 
 impl Tx<'_> {
+    /// SQL fragments of this engine.
+    pub fn dialect(&self) -> Dialect {
+        Dialect(self.engine())
+    }
+
     /// The engine.
     pub fn engine(&self) -> Engine {
         match self.inner {
@@ -279,6 +285,9 @@ fn open_postgres(url: &str, options: &Options) -> Result<Pool, Error> {
     let bad = |e: sqlx::Error| Error::Url { url: without_password(url), why: e.to_string() };
     let mut settings = options.settings.clone();
     settings.push(("timezone".into(), "UTC".into()));
+    if settings.iter().all(|(name, _)| name != "search_path") {
+        settings.push(("search_path".into(), format!("public,{}", crate::ddl::OWN_SCHEMA)));
+    }
     if let Some(limit) = options.statement_timeout {
         settings.push(("statement_timeout".into(), limit.as_millis().to_string()));
     }
@@ -347,8 +356,8 @@ async fn open_sqlite(url: &str, options: &Options) -> Result<Pool, Error> {
     Ok(Pool::Sqlite { read, write })
 }
 
-/// The URL as it may be logged.
-fn without_password(url: &str) -> String {
+/// A database URL as it may be shown: without its password.
+pub fn without_password(url: &str) -> String {
     match (url.find("://"), url.rfind('@')) {
         (Some(start), Some(at)) if at > start => {
             let credentials = url.get(start + 3..at).unwrap_or_default();
@@ -379,13 +388,12 @@ fn sqlite_rows(rows: Result<Vec<sqlx::sqlite::SqliteRow>, sqlx::Error>) -> Resul
 fn postgres_arguments(sql: &Sql) -> Result<PgArguments, Error> {
     let mut out = PgArguments::default();
     for value in sql.values().iter().filter(|v| !v.is_null()) {
-        let added = match value.clone() {
+        let added = match value.clone().without_nul() {
             Value::Null => Ok(()),
             Value::Bool(v) => out.add(v),
             Value::Int(v) => out.add(v),
             Value::Float(v) => out.add(v),
-            // PostgreSQL text cannot hold NUL; the sender's text is kept, the NUL made visible.
-            Value::Text(v) => out.add(if v.contains('\0') { v.replace('\0', "\u{fffd}") } else { v }),
+            Value::Text(v) => out.add(v),
             Value::Time(v) => out.add(v),
             Value::Naive(v) => out.add(v),
             Value::Uuid(v) => out.add(v),
@@ -399,7 +407,7 @@ fn postgres_arguments(sql: &Sql) -> Result<PgArguments, Error> {
 fn sqlite_arguments(sql: &Sql) -> Result<SqliteArguments, Error> {
     let mut out = SqliteArguments::default();
     for value in sql.values().iter().filter(|v| !v.is_null()) {
-        let added = match value.clone() {
+        let added = match value.clone().without_nul() {
             Value::Null => Ok(()),
             Value::Bool(v) => out.add(v),
             Value::Int(v) => out.add(v),
@@ -408,7 +416,7 @@ fn sqlite_arguments(sql: &Sql) -> Result<SqliteArguments, Error> {
             Value::Time(v) => out.add(v.format(TIME_TEXT).to_string()),
             Value::Naive(v) => out.add(v.format(NAIVE_TEXT).to_string()),
             Value::Uuid(v) => out.add(v.to_string()),
-            Value::Json(v) => out.add(v.to_string()),
+            Value::Json(v) => out.add(crate::value::jsonb_order(v).to_string()),
         };
         added.map_err(|e| Error::Row(e.to_string()))?;
     }

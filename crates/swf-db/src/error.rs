@@ -39,6 +39,12 @@ pub enum Error {
     /// A value does not fit its column: too long, out of range, wrong type.
     #[error("a value does not fit its column")]
     BadValue(#[source] sqlx::Error),
+    /// The database holds tables that neither swf nor Django made.
+    #[error(
+        "the database already has a table {table}, but it was made neither by swf nor by Django: \
+         give swf an empty database"
+    )]
+    Foreign { table: String },
     /// A row does not have the expected shape.
     #[error("cannot read a row of this statement: {0}")]
     Row(String),

@@ -80,6 +80,7 @@ fn postgres_value(row: &PgRow, i: usize) -> Result<Value, sqlx::Error> {
         "UUID" => Value::Uuid(row.try_get::<Uuid, _>(i)?),
         "JSON" | "JSONB" => Value::Json(row.try_get(i)?),
         "NUMERIC" => numeric(&raw),
+        "INET" => inet(&raw),
         "TEXT" | "VARCHAR" | "BPCHAR" | "NAME" | "UNKNOWN" | "CHAR" => Value::Text(row.try_get(i)?),
         other => {
             return Err(sqlx::Error::Decode(
@@ -90,29 +91,46 @@ fn postgres_value(row: &PgRow, i: usize) -> Result<Value, sqlx::Error> {
     })
 }
 
-/// Reads a `numeric` as a double: `ndigits, weight, sign, dscale`, then base-10000 digits.
+/// Reads a `numeric` as the double nearest to it: `ndigits, weight, sign, dscale`, then base-10000 digits.
+/// By way of decimal text, because summing up the digits would round more than once.
 fn numeric(raw: &PgValueRef<'_>) -> Value {
     let Ok(bytes) = raw.as_bytes() else { return Value::Null };
     if raw.format() == PgValueFormat::Text {
         let text = std::str::from_utf8(bytes).unwrap_or_default();
         return text.parse().map_or(Value::Null, Value::Float);
     }
-    let word = |at: usize| -> i32 {
-        match bytes.get(at..at + 2) {
-            Some([a, b]) => i16::from_be_bytes([*a, *b]).into(),
-            _ => 0,
-        }
+    let word = |at: usize| match bytes.get(at..at + 2) {
+        Some([a, b]) => u16::from_be_bytes([*a, *b]),
+        _ => 0,
     };
-    let (digits, weight, sign) = (word(0), word(2), word(4));
-    let mut value = 0.0;
-    for d in 0..digits {
-        let at = usize::try_from(8 + 2 * d).unwrap_or_default();
-        value += f64::from(word(at)) * 10000f64.powi(weight - d);
-    }
-    if sign as u16 == 0xC000 {
+    let (digits, weight, sign) = (word(0), word(2).cast_signed(), word(4));
+    if !matches!(sign, 0 | 0x4000) {
         return Value::Null;
     }
-    Value::Float(if sign == 0x4000 { -value } else { value })
+    let mut text = String::from(if sign == 0 { "0" } else { "-0" });
+    for digit in 0..usize::from(digits) {
+        text.push_str(&format!("{:04}", word(8 + 2 * digit)));
+    }
+    let exponent = (i32::from(weight) + 1 - i32::from(digits)) * 4;
+    text.push_str(&format!("e{exponent}"));
+    text.parse().map_or(Value::Null, Value::Float)
+}
+
+/// Reads an `inet` as text: `family, prefix length, is cidr, length`, then the address. The prefix is
+/// written when it is not that of a single host, as PostgreSQL does.
+fn inet(raw: &PgValueRef<'_>) -> Value {
+    let Ok(bytes) = raw.as_bytes() else { return Value::Null };
+    if raw.format() == PgValueFormat::Text {
+        return Value::Text(String::from_utf8_lossy(bytes).into_owned());
+    }
+    let prefix = bytes.get(1).copied().unwrap_or_default();
+    let address = bytes.get(4..).unwrap_or_default();
+    let (address, single) = match (<[u8; 4]>::try_from(address), <[u8; 16]>::try_from(address)) {
+        (Ok(four), _) => (std::net::IpAddr::from(four), 32),
+        (_, Ok(sixteen)) => (std::net::IpAddr::from(sixteen), 128),
+        _ => return Value::Null,
+    };
+    Value::Text(if prefix == single { address.to_string() } else { format!("{address}/{prefix}") })
 }
 
 fn sqlite_value(row: &SqliteRow, i: usize) -> Result<Value, sqlx::Error> {

@@ -68,7 +68,7 @@ impl Sql {
 
     /// True when the statement changes rows.
     pub(crate) fn writes(&self) -> bool {
-        let word = self.text.trim_start().split_whitespace().next().unwrap_or_default();
+        let word = self.text.split_whitespace().next().unwrap_or_default();
         !matches!(
             word.to_ascii_uppercase().as_str(),
             "SELECT" | "WITH" | "PRAGMA" | "VALUES" | "EXPLAIN" | "SHOW"

@@ -37,6 +37,32 @@ impl Value {
     pub fn is_null(&self) -> bool {
         matches!(self, Value::Null)
     }
+
+    /// The value with every NUL character made visible (U+FFFD): PostgreSQL stores none, neither in text nor
+    /// in JSON, and both engines shall hold the same.
+    pub(crate) fn without_nul(self) -> Value {
+        match self {
+            Value::Text(text) => Value::Text(visible(text)),
+            Value::Json(json) => Value::Json(visible_json(json)),
+            other => other,
+        }
+    }
+}
+
+fn visible(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
+fn visible_json(json: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value as J;
+    match json {
+        J::String(text) => J::String(visible(text)),
+        J::Array(items) => J::Array(items.into_iter().map(visible_json).collect()),
+        J::Object(fields) => {
+            J::Object(fields.into_iter().map(|(k, v)| (visible(k), visible_json(v))).collect())
+        }
+        other => other,
+    }
 }
 
 macro_rules! from {
@@ -91,5 +117,33 @@ impl<'de> Deserialize<'de> for Json {
             }
         }
         deserializer.deserialize_newtype_struct(JSON_NEWTYPE, Visitor)
+    }
+}
+
+/// Brings the keys of every object into the order in which PostgreSQL's `jsonb` keeps them (shorter first,
+/// then by bytes), so that both engines give the same text back.
+pub(crate) fn jsonb_order(value: serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::Object(map) => {
+            let mut pairs: Vec<_> = map.into_iter().map(|(k, v)| (k, jsonb_order(v))).collect();
+            pairs.sort_by(|(a, _), (b, _)| (a.len(), a.as_bytes()).cmp(&(b.len(), b.as_bytes())));
+            serde_json::Value::Object(pairs.into_iter().collect())
+        }
+        serde_json::Value::Array(items) => {
+            serde_json::Value::Array(items.into_iter().map(jsonb_order).collect())
+        }
+        other => other,
+    }
+}
+
+impl schemars::JsonSchema for Json {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Json".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        true.into()
+    }
+    fn inline_schema() -> bool {
+        true
     }
 }

@@ -9,13 +9,16 @@
 //! *Invariant:* nothing here grows without bound: every buffer has a limit that its documentation names.
 #![warn(missing_docs)]
 
+mod broker;
 mod client;
 mod codec;
 mod error;
 mod frame;
 
+pub use broker::{BareNames, Broker, BrokerConfig, BrokerLimits, DestinationStats, Stats};
 pub use client::{
     AckMode, Client, ClientConfig, Delivery, Flavour, Message, Status, Subscribe, Subscription, Tls,
+    TlsIdentity,
 };
 pub use codec::{Codec, FrameError, Limits, encode};
 pub use error::Error;

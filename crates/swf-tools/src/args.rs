@@ -166,7 +166,9 @@ fn article(kind: &str) -> &'static str {
 fn fit(kind: &str, value: &Value) -> Option<Value> {
     match (kind, value) {
         ("integer", Value::Number(n)) => {
-            let whole = n.as_i64().or_else(|| n.as_f64().filter(|f| f.fract() == 0.0 && f.abs() < 9e15).map(|f| f as i64));
+            let whole = n
+                .as_i64()
+                .or_else(|| n.as_f64().filter(|f| f.fract() == 0.0 && f.abs() < 9e15).map(|f| f as i64));
             whole.map(Value::from)
         }
         ("integer", Value::String(s)) => s.trim().parse::<i64>().ok().map(Value::from),
@@ -189,9 +191,7 @@ fn fit(kind: &str, value: &Value) -> Option<Value> {
         ("string", Value::String(_)) => Some(value.clone()),
         ("string", Value::Number(n)) => Some(Value::String(n.to_string())),
         ("array", Value::Array(_)) | ("object", Value::Object(_)) => Some(value.clone()),
-        ("object", Value::String(s)) => {
-            serde_json::from_str::<Value>(s).ok().filter(Value::is_object)
-        }
+        ("object", Value::String(s)) => serde_json::from_str::<Value>(s).ok().filter(Value::is_object),
         ("array", Value::String(s)) => serde_json::from_str::<Value>(s).ok().filter(Value::is_array),
         _ => None,
     }

@@ -12,7 +12,9 @@ pub enum Error {
     #[error("{what} '{id}' not found{}", hint_text(.hint))]
     NotFound { what: &'static str, id: String, hint: String },
     /// The caller lacks a scope.
-    #[error("this needs the '{0}' scope: authenticate with a token that has it (`Authorization: Bearer …` or `Token …`)")]
+    #[error(
+        "this needs the '{0}' scope: authenticate with a token that has it (`Authorization: Bearer …` or `Token …`)"
+    )]
     Forbidden(Scope),
     /// The state of things does not allow it now; `fix` says what to do.
     #[error("{why}{}", hint_text(.fix))]

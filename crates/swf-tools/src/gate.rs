@@ -104,7 +104,12 @@ impl Gate {
             return Err(Error::invalid(name, why));
         };
         let started = Instant::now();
-        let span = tracing::info_span!("tool", tool = tool.name, surface = self.surface.as_str(), caller = self.caller.name());
+        let span = tracing::info_span!(
+            "tool",
+            tool = tool.name,
+            surface = self.surface.as_str(),
+            caller = self.caller.name()
+        );
         let audited = (!tool.hints.read_only).then(|| arguments.clone());
         let result = async {
             self.check(tool.scope)?;
@@ -156,20 +161,18 @@ impl Gate {
     }
 
     fn audit_row(&self, tool: &str, arguments: Value, outcome: &str, seconds: f64) -> Sql {
-        Sql::new(
-            "INSERT INTO swfx_audit (at, caller, surface, tool, arguments, outcome, seconds) VALUES",
-        )
-        .with(
-            "(?, ?, ?, ?, ?, ?, ?)",
-            [
-                self.service.clock.now().into(),
-                self.caller.name().into(),
-                self.surface.as_str().into(),
-                tool.into(),
-                arguments.into(),
-                outcome.into(),
-                seconds.into(),
-            ],
-        )
+        Sql::new("INSERT INTO swfx_audit (at, caller, surface, tool, arguments, outcome, seconds) VALUES")
+            .with(
+                "(?, ?, ?, ?, ?, ?, ?)",
+                [
+                    self.service.clock.now().into(),
+                    self.caller.name().into(),
+                    self.surface.as_str().into(),
+                    tool.into(),
+                    arguments.into(),
+                    outcome.into(),
+                    seconds.into(),
+                ],
+            )
     }
 }

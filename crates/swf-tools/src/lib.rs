@@ -2,18 +2,26 @@
 //!
 //! *Invariant:* nothing here knows HTTP or MCP; a tool runs only with a [`Cx`], and only [`Gate::call`] makes one.
 
+pub mod accounts;
 pub mod args;
 pub mod bus;
 pub mod caller;
 pub mod clock;
+pub mod counters;
+pub mod detail;
 pub mod error;
 pub mod gate;
+pub mod links;
 pub mod list;
+pub mod liveness;
 pub mod panda;
+pub mod records;
 pub mod registry;
 pub mod settings;
 pub mod sources;
 pub mod tables;
+pub mod testbed_config;
+pub mod time;
 pub mod tool;
 pub mod tools;
 

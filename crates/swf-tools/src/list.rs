@@ -1,13 +1,15 @@
 //! What all list tools share: time windows, keyset pages, the byte ceiling, and the frame of the answer.
 
-use chrono::{DateTime, LocalResult, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Utc};
-use chrono_tz::Tz;
+use std::borrow::Cow;
+
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use swf_db::{Row, Sql};
 
+use crate::time::{iso, parse_time};
 use crate::{Cx, Error};
 
 /// A link to a web page.
@@ -73,49 +75,6 @@ pub struct Window {
     pub end: Option<DateTime<Utc>>,
 }
 
-/// ISO 8601 in UTC with `+00:00`, as every answer has it.
-pub fn iso(time: DateTime<Utc>) -> String {
-    time.to_rfc3339()
-}
-
-/// Reads an ISO 8601 time. Without an offset it is taken in `zone`; a time that the zone's clock change
-/// skips or repeats is refused.
-pub fn parse_time(field: &str, text: &str, zone: Tz) -> Result<DateTime<Utc>, Error> {
-    let text = text.trim();
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
-        return Ok(time.with_timezone(&Utc));
-    }
-    if let Ok(time) = DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%:z") {
-        return Ok(time.with_timezone(&Utc));
-    }
-    let forms = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
-    let naive = forms
-        .iter()
-        .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
-        .or_else(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().and_then(|d| d.and_hms_opt(0, 0, 0)));
-    let Some(naive) = naive else {
-        return Err(Error::invalid(
-            field,
-            format!("'{text}' is not an ISO 8601 time such as 2026-01-13T11:00:00Z"),
-        ));
-    };
-    match zone.from_local_datetime(&naive) {
-        LocalResult::Single(time) => Ok(time.with_timezone(&Utc)),
-        LocalResult::Ambiguous(a, b) => Err(Error::invalid(
-            field,
-            format!(
-                "'{text}' happens twice in {zone} (clock change): write {} or {}",
-                iso(a.with_timezone(&Utc)),
-                iso(b.with_timezone(&Utc))
-            ),
-        )),
-        LocalResult::None => Err(Error::invalid(
-            field,
-            format!("'{text}' does not exist in {zone} (clock change): give an offset, for example {text}Z"),
-        )),
-    }
-}
-
 /// The window that a call asks for, or the default one reaching back from now.
 pub fn window(
     cx: &Cx,
@@ -140,6 +99,33 @@ pub fn window(
     Ok(Window { start, end })
 }
 
+/// One expression to sort by.
+pub struct Order {
+    expression: Cow<'static, str>,
+    descending: bool,
+}
+
+impl Order {
+    /// Smallest first.
+    pub fn ascending(expression: impl Into<Cow<'static, str>>) -> Order {
+        Order { expression: expression.into(), descending: false }
+    }
+
+    /// Largest first.
+    pub fn descending(expression: impl Into<Cow<'static, str>>) -> Order {
+        Order { expression: expression.into(), descending: true }
+    }
+
+    fn direction(&self) -> &'static str {
+        if self.descending { "DESC" } else { "ASC" }
+    }
+
+    /// The comparison that holds for what comes later.
+    fn later(&self) -> &'static str {
+        if self.descending { "<" } else { ">" }
+    }
+}
+
 /// A list query: the parts that differ between list tools.
 pub struct Listing<'a> {
     /// Context of the call.
@@ -152,10 +138,10 @@ pub struct Listing<'a> {
     pub from: String,
     /// Conditions without the cursor, as `WHERE …` or empty, with their values.
     pub conditions: Sql,
-    /// The sort key (an expression), and whether it is descending.
-    pub key: (&'static str, bool),
-    /// A unique expression that breaks ties, sorted in the same direction.
-    pub tie: &'static str,
+    /// The sort key; rows without one come last.
+    pub key: Order,
+    /// A unique expression, never null, that breaks ties.
+    pub tie: Order,
     /// Rows at most when the call names no `limit`.
     pub maximum: i64,
     /// The window in force.
@@ -178,6 +164,14 @@ pub const LIMIT_MAX: i64 = 1000;
 impl Listing<'_> {
     /// Runs the count and the page.
     pub async fn fetch<T: DeserializeOwned + Serialize>(self) -> Result<List<T>, Error> {
+        self.fetch_with(|row: T| row).await
+    }
+
+    /// Runs the count and the page, and makes each item from its row.
+    pub async fn fetch_with<R: DeserializeOwned, T: Serialize>(
+        self,
+        item: impl Fn(R) -> T,
+    ) -> Result<List<T>, Error> {
         let limit = match self.input.get("limit").and_then(Value::as_i64) {
             None => self.maximum,
             Some(n @ 1..=LIMIT_MAX) => n,
@@ -189,44 +183,46 @@ impl Listing<'_> {
         count.push(self.conditions.text(), self.conditions.values().to_vec());
         let total_count: i64 = self.cx.db.fetch_one(&count).await?;
         let rows = self.cx.db.rows(&self.page(limit)?).await?;
-        self.answer(rows, limit, total_count).await
+        self.answer(rows, limit, total_count, item).await
     }
 
     fn page(&self, limit: i64) -> Result<Sql, Error> {
-        let (key, descending) = self.key;
+        let (key, tie) = (&self.key.expression, &self.tie.expression);
         let mut sql = Sql::new(format!(
-            "SELECT {}, {} AS page_key, {} AS page_tie FROM {}",
-            self.select, key, self.tie, self.from
+            "SELECT {}, {key} AS page_key, {tie} AS page_tie FROM {}",
+            self.select, self.from
         ));
         sql.push(self.conditions.text(), self.conditions.values().to_vec());
         let word = if self.conditions.text().trim().is_empty() { "WHERE" } else { "AND" };
         if let Some(cursor) = self.input.get("cursor").and_then(Value::as_str) {
-            let less = if descending { "<" } else { ">" };
-            let Cursor { key: at, tie } = Cursor::decode(cursor)?;
+            let (later, tie_later) = (self.key.later(), self.tie.later());
+            let Cursor { key: at, tie: tie_at } = Cursor::decode(cursor)?;
             match at {
-                swf_db::Value::Null => sql.push(
-                    &format!("{word} ({key} IS NULL AND {} {less} ?)", self.tie),
-                    [tie],
-                ),
+                swf_db::Value::Null => {
+                    sql.push(&format!("{word} ({key} IS NULL AND {tie} {tie_later} ?)"), [tie_at])
+                }
                 at => sql.push(
-                    &format!("{word} ({key} {less} ? OR ({key} = ? AND {} {less} ?) OR {key} IS NULL)", self.tie),
-                    [at.clone(), at, tie],
+                    &format!(
+                        "{word} ({key} {later} ? OR ({key} = ? AND {tie} {tie_later} ?) OR {key} IS NULL)"
+                    ),
+                    [at.clone(), at, tie_at],
                 ),
             };
         }
-        let direction = if descending { "DESC" } else { "ASC" };
+        let (direction, tie_direction) = (self.key.direction(), self.tie.direction());
         sql.push(
-            &format!("ORDER BY {key} {direction} NULLS LAST, {} {direction} LIMIT ?", self.tie),
+            &format!("ORDER BY {key} {direction} NULLS LAST, {tie} {tie_direction} LIMIT ?"),
             [(limit + 1).into()],
         );
         Ok(sql)
     }
 
-    async fn answer<T: DeserializeOwned + Serialize>(
+    async fn answer<R: DeserializeOwned, T: Serialize>(
         self,
         rows: Vec<Row>,
         limit: i64,
         total_count: i64,
+        make: impl Fn(R) -> T,
     ) -> Result<List<T>, Error> {
         let ceiling = self.cx.settings().answer_ceiling;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -235,7 +231,7 @@ impl Listing<'_> {
         let (mut items, mut bytes, mut last, mut truncated) = (Vec::new(), 2000, None, None);
         for row in rows.into_iter().take(limit) {
             let at = Cursor::of(&row);
-            let item: T = row.read()?;
+            let item = make(row.read()?);
             bytes += serde_json::to_string(&item).map_err(Error::internal)?.len() + 1;
             if bytes > ceiling && !items.is_empty() {
                 truncated = Some(Truncated { rows: page - items.len(), limit_bytes: ceiling });
@@ -295,7 +291,12 @@ impl Cursor {
     }
 
     fn decode(text: &str) -> Result<Cursor, Error> {
-        let bad = || Error::invalid("cursor", format!("'{text}' is not a cursor; use the one in `next` of the earlier answer as it is"));
+        let bad = || {
+            Error::invalid(
+                "cursor",
+                format!("'{text}' is not a cursor; use the one in `next` of the earlier answer as it is"),
+            )
+        };
         let [key, tie]: [Value; 2] = serde_json::from_str(text).map_err(|_| bad())?;
         Ok(Cursor { key: unpart(&key).ok_or_else(bad)?, tie: unpart(&tie).ok_or_else(bad)? })
     }
@@ -335,22 +336,5 @@ fn unpart(value: &Value) -> Option<swf_db::Value> {
             }
         }
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_without_offset_is_read_in_the_zone_and_impossible_ones_are_refused() {
-        let zone = chrono_tz::America::New_York;
-        let at = |text: &str| parse_time("start_time", text, zone).map(iso).map_err(|e| e.to_string());
-        assert_eq!(at("2026-01-13T11:00:00").unwrap(), "2026-01-13T16:00:00+00:00");
-        assert_eq!(at("2026-01-13T11:00:00Z").unwrap(), "2026-01-13T11:00:00+00:00");
-        assert_eq!(at("2026-01-13").unwrap(), "2026-01-13T05:00:00+00:00");
-        assert!(at("2026-11-01T01:30:00").unwrap_err().contains("happens twice"));
-        assert!(at("2026-03-08T02:30:00").unwrap_err().contains("does not exist"));
-        assert!(at("yesterday").unwrap_err().contains("'yesterday' is not an ISO 8601 time"));
     }
 }

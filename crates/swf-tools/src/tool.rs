@@ -152,10 +152,7 @@ impl ToolDef {
     }
 }
 
-fn run<T: Tool>(
-    arguments: Value,
-    cx: Cx,
-) -> Pin<Box<dyn Future<Output = Result<Value, Error>> + Send>> {
+fn run<T: Tool>(arguments: Value, cx: Cx) -> Pin<Box<dyn Future<Output = Result<Value, Error>> + Send>> {
     Box::pin(async move {
         let tool: T = crate::args::read::<T>(arguments)?;
         let output = tool.run(&cx).await?;

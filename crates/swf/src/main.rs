@@ -1,1 +1,8 @@
-fn main() {}
+//! The `swf` binary.
+
+fn main() -> std::process::ExitCode {
+    swf::cli::main()
+}
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -74,6 +74,15 @@ pub struct Tls {
     pub server_name: Option<String>,
 }
 
+/// A certificate to show to a broker that asks for one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsIdentity {
+    /// PEM file with the certificate and those that lead to its authority.
+    pub cert_file: PathBuf,
+    /// PEM file with its private key.
+    pub key_file: PathBuf,
+}
+
 /// Where the broker is and how to keep the connection. Start from [`ClientConfig::new`].
 #[derive(Clone)]
 pub struct ClientConfig {
@@ -92,6 +101,8 @@ pub struct ClientConfig {
     pub vhost: Option<String>,
     /// TLS; plain TCP when left out.
     pub tls: Option<Tls>,
+    /// Our own certificate, for brokers that ask for one; used with TLS only.
+    pub tls_identity: Option<TlsIdentity>,
     /// Heart-beats asked for in both directions. A broker silent for twice the agreed time is dead and the
     /// connection is made anew. Zero switches them off.
     pub heart_beat: Duration,
@@ -123,6 +134,7 @@ impl ClientConfig {
             client_id: None,
             vhost: None,
             tls: None,
+            tls_identity: None,
             heart_beat: Duration::from_secs(10),
             flavour: Flavour::Embedded,
             connect_timeout: Duration::from_secs(10),

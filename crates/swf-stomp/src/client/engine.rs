@@ -210,6 +210,7 @@ impl Engine {
     fn start_link(&mut self, opened: Opened) -> (Box<dyn transport::Stream>, Link) {
         let Opened { stream, codec, input, version, send_every, receive_every } = opened;
         self.connections += 1;
+        self.buffered.connection.store(self.connections, Ordering::Release);
         self.useful = false;
         let now = Instant::now();
         let mut link = Link {
@@ -442,6 +443,7 @@ impl Engine {
     }
 
     fn lost(&mut self, error: Error) {
+        self.buffered.connection.store(self.connections + 1, Ordering::Release);
         // Only sends outlive a connection; subscriptions are asked for anew, and ended ones have ended.
         self.awaited.retain(|_, awaited| matches!(awaited, Awaited::Send { .. }));
         let mut text = error.to_string();

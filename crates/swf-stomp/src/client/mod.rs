@@ -21,7 +21,7 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-pub use config::{AckMode, ClientConfig, Flavour, Message, Subscribe, Tls};
+pub use config::{AckMode, ClientConfig, Flavour, Message, Subscribe, Tls, TlsIdentity};
 
 use crate::{Error, Headers};
 
@@ -87,9 +87,11 @@ fn weight(headers: &Headers, body: &Bytes) -> usize {
     headers.iter().map(|(key, value)| key.len() + value.len() + 48).sum::<usize>() + body.len() + 128
 }
 
-/// How many bytes of deliveries wait in all subscriptions together.
+/// The deliveries that wait in all subscriptions together.
 #[derive(Debug, Default)]
 struct Buffered {
+    /// The connection in use; what came over an earlier one and waits for its consumer comes again.
+    connection: AtomicU64,
     bytes: AtomicUsize,
     taken: Notify,
 }
@@ -198,17 +200,23 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// The next message; `None` when the client was shut down. Safe to cancel.
+    /// The next message; `None` when the client was shut down. Safe to cancel. Messages to be acknowledged
+    /// that came over a connection which broke meanwhile are skipped: the broker delivers them again.
     pub async fn next(&mut self) -> Option<Delivery> {
-        let raw = self.inbox.recv().await?;
-        self.buffered.bytes.fetch_sub(weight(&raw.headers, &raw.body), Ordering::AcqRel);
-        self.buffered.taken.notify_one();
-        let Raw { headers, body, acknowledge } = raw;
-        Some(Delivery { headers, body, acknowledge, commands: self.commands.clone() })
+        loop {
+            let Raw { headers, body, acknowledge } = self.inbox.recv().await?;
+            self.buffered.bytes.fetch_sub(weight(&headers, &body), Ordering::AcqRel);
+            self.buffered.taken.notify_one();
+            let current = self.buffered.connection.load(Ordering::Acquire);
+            if acknowledge.as_ref().is_none_or(|acknowledge| acknowledge.connection == current) {
+                return Some(Delivery { headers, body, acknowledge, commands: self.commands.clone() });
+            }
+        }
     }
 
     /// Ends the subscription; a durable one is deleted at the broker with what waits in it. Messages that
-    /// were delivered but not acknowledged go back to the queue.
+    /// were delivered but not acknowledged go back to the queue. Without a connection at this moment a durable
+    /// one stays at the broker and only this client forgets it.
     pub async fn unsubscribe(mut self) {
         self.ended = true;
         let (reply, done) = oneshot::channel();

@@ -141,7 +141,7 @@ pub(super) fn unsubscribe_frames(
     };
     match config.flavour {
         // It answers "in use" to the second while the first has not been handled.
-        Flavour::ActiveMq => vec![plain, with_names(Frame::new("UNSUBSCRIBE"))],
+        Flavour::ActiveMq => vec![plain.clone(), with_names(plain)],
         _ => vec![with_names(plain)],
     }
 }

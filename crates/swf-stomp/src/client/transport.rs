@@ -1,11 +1,11 @@
 //! One TCP or TLS connection, logged in.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use rustls::{
     ClientConfig as TlsConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::config::{ClientConfig, Tls};
+use super::config::{ClientConfig, Tls, TlsIdentity};
 use crate::{Codec, Error, Frame, Version, encode};
 
 /// Both halves of a connection.
@@ -55,47 +55,64 @@ async fn dial(config: &ClientConfig) -> Result<Opened, Error> {
             let name = tls.server_name.as_ref().unwrap_or(&config.host);
             let name = ServerName::try_from(name.clone())
                 .map_err(|why| Error::Invalid { what: "TLS server name", why: format!("{name:?}: {why}") })?;
-            let connector = TlsConnector::from(Arc::new(tls_config(tls)?));
+            let connector = TlsConnector::from(Arc::new(tls_config(tls, config.tls_identity.as_ref())?));
             Box::new(connector.connect(name, socket).await.map_err(failed)?)
         }
     };
     log_in(config, stream).await
 }
 
-fn tls_config(tls: &Tls) -> Result<TlsConfig, Error> {
-    let invalid = |why: String| Error::Invalid { what: "TLS authorities", why };
+fn tls_config(tls: &Tls, identity: Option<&TlsIdentity>) -> Result<TlsConfig, Error> {
+    let roots = trusted(tls)?;
+    // Named here because a process-wide default would be another crate's business.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let invalid = |error: rustls::Error| Error::Invalid { what: "TLS", why: error.to_string() };
+    let config = TlsConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(invalid)?
+        .with_root_certificates(roots);
+    match identity {
+        None => Ok(config.with_no_client_auth()),
+        Some(TlsIdentity { cert_file, key_file }) => {
+            let chain = certificates(cert_file)?;
+            let key = PrivateKeyDer::from_pem_file(key_file).map_err(|error| unreadable(key_file, &error))?;
+            config.with_client_auth_cert(chain, key).map_err(invalid)
+        }
+    }
+}
+
+/// The authorities to trust.
+fn trusted(tls: &Tls) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     match &tls.ca_file {
         Some(path) => {
-            let wrong = |why: String| invalid(format!("{}: {why}", path.display()));
-            for certificate in
-                CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?
-            {
-                let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
-                roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
-            }
-            if roots.is_empty() {
-                return Err(wrong(
-                    "holds no certificate; give a PEM file with the authority's certificate".into(),
-                ));
+            for certificate in certificates(path)? {
+                roots.add(certificate).map_err(|error| unreadable(path, &error))?;
             }
         }
         None => {
-            let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs);
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             if roots.is_empty() {
-                return Err(invalid(
-                    "the system has none; name a PEM file with the broker's authority".into(),
-                ));
+                let why = "the system trusts nobody; name a PEM file with the broker's authority".into();
+                return Err(Error::Invalid { what: "TLS authorities", why });
             }
         }
     }
-    // Named here because a process-wide default would be another crate's business.
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = TlsConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| invalid(error.to_string()))?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
+    Ok(roots)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let list = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| unreadable(path, &error))?;
+    if list.is_empty() {
+        return Err(unreadable(path, &"it holds no certificate, a PEM file with one is needed"));
+    }
+    Ok(list)
+}
+
+fn unreadable(path: &Path, why: &dyn std::fmt::Display) -> Error {
+    Error::Invalid { what: "TLS file", why: format!("{}: {why}", path.display()) }
 }
 
 async fn log_in(config: &ClientConfig, mut stream: Box<dyn Stream>) -> Result<Opened, Error> {
@@ -145,12 +162,17 @@ fn agree(ours: Duration, theirs: &str) -> (Duration, Duration) {
     (both(interval(wants)), both(interval(sends)))
 }
 
-/// What an ERROR frame says: its `message` header, and its body where that says more.
+/// What an ERROR frame says: its `message` header, and the first line of its body where that says more
+/// (ActiveMQ sends a stack trace there).
 pub(super) fn error_text(frame: &Frame) -> String {
     let message = frame.get("message").unwrap_or(&frame.command).trim();
     let body = String::from_utf8_lossy(&frame.body);
-    let body: String = body.trim().chars().take(300).collect();
-    if body.is_empty() || body == message { message.to_owned() } else { format!("{message}: {body}") }
+    let line: String = body.trim().lines().next().unwrap_or_default().chars().take(300).collect();
+    match (line.contains(message), message.contains(&line)) {
+        (true, _) => line,
+        (_, true) => message.to_owned(),
+        _ => format!("{message}: {line}"),
+    }
 }
 
 #[cfg(test)]
@@ -167,8 +189,21 @@ mod tests {
     }
 
     #[test]
+    fn an_error_frame_is_told_in_one_line() {
+        let frame = |message: &str, body: &str| {
+            error_text(&Frame::new("ERROR").with("message", message).with_body(body.as_bytes().to_vec()))
+        };
+        assert_eq!(frame("no id!", "x.ProtocolException: no id!\n\tat x.y"), "x.ProtocolException: no id!");
+        assert_eq!(
+            frame("Bad CONNECT", "Access refused for user 'a'\n"),
+            "Bad CONNECT: Access refused for user 'a'"
+        );
+        assert_eq!(frame("gone", ""), "gone");
+    }
+
+    #[test]
     fn a_missing_authority_file_is_named() {
         let tls = Tls { ca_file: Some("/nowhere/ca.pem".into()), server_name: None };
-        assert!(tls_config(&tls).unwrap_err().to_string().contains("/nowhere/ca.pem"));
+        assert!(tls_config(&tls, None).unwrap_err().to_string().contains("/nowhere/ca.pem"));
     }
 }

@@ -11,7 +11,9 @@ use swf_db::Row;
 
 use super::filter::Window;
 use super::{Catalog, Panda};
-use crate::list::{Link, iso};
+use crate::links::encode;
+use crate::list::Link;
+use crate::time::iso;
 use crate::{Cx, Error};
 
 /// When and over what an answer was true.
@@ -114,18 +116,6 @@ pub fn page(cx: &Cx, title: &str, path: &str, filters: &Map<String, Value>) -> L
 pub fn monitor(panda: &Panda, title: &str, path: &str) -> Option<Link> {
     let base = panda.settings().monitor_url.as_deref()?.trim_end_matches('/');
     Some(Link { title: title.into(), url: format!("{base}{path}") })
-}
-
-/// Percent-encodes a query value.
-pub fn encode(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }
 
 /// PanDA's naive UTC times as the original prints them: microseconds only when there are any.

@@ -7,10 +7,10 @@ use regex::Regex;
 use serde_json::{Map, Value, json};
 
 use super::Panda;
-use super::answer::encode;
 use super::classify::{classify, layer};
 use super::errors::JobError;
 use super::excerpt::excerpt;
+use crate::links::encode;
 
 /// The NERSC portal either answers at once or not at all.
 const PORTAL_LIMIT: Duration = Duration::from_secs(5);

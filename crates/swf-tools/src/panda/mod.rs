@@ -26,6 +26,7 @@ pub mod usage;
 pub mod workers;
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -100,6 +101,14 @@ struct Inner {
     once: once::Once,
     catalog: Mutex<Option<(Instant, Arc<Catalog>)>>,
     fetcher: fetch::Fetcher,
+    spent: Spent,
+}
+
+/// Statements sent and the time they took, one after the other.
+#[derive(Debug, Default)]
+struct Spent {
+    statements: AtomicU64,
+    microseconds: AtomicU64,
 }
 
 /// The catalogue is looked up again after this long.
@@ -151,7 +160,7 @@ impl Panda {
     pub fn new(db: Db, settings: Settings) -> Panda {
         let fetcher = fetch::Fetcher::new(&settings);
         let inner =
-            Inner { db, settings, once: once::Once::default(), catalog: Mutex::default(), fetcher };
+            Inner { db, settings, once: once::Once::default(), catalog: Mutex::default(), fetcher, spent: Spent::default() };
         Panda { inner: Arc::new(inner) }
     }
 
@@ -173,6 +182,12 @@ impl Panda {
     /// The door to the outside.
     pub(crate) fn fetcher(&self) -> &fetch::Fetcher {
         &self.inner.fetcher
+    }
+
+    /// Statements sent so far, and the sum of their times as seen from here.
+    pub fn spent(&self) -> (u64, Duration) {
+        let Spent { statements, microseconds } = &self.inner.spent;
+        (statements.load(Relaxed), Duration::from_micros(microseconds.load(Relaxed)))
     }
 
     /// SQL fragments of the engine.
@@ -232,7 +247,12 @@ impl Panda {
     async fn bounded<T>(&self, work: impl Future<Output = Result<T, swf_db::Error>>) -> Result<T, Error> {
         let settings = &self.inner.settings;
         let limit = settings.statement_timeout + settings.acquire_timeout + Duration::from_secs(1);
-        match tokio::time::timeout(limit, work).await {
+        let started = Instant::now();
+        let done = tokio::time::timeout(limit, work).await;
+        let took = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.inner.spent.statements.fetch_add(1, Relaxed);
+        self.inner.spent.microseconds.fetch_add(took, Relaxed);
+        match done {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(e)) => Err(self.fault(e)),
             Err(_) => {

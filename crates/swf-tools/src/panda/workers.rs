@@ -6,12 +6,13 @@ use chrono::{NaiveDateTime, TimeDelta};
 use serde_json::{Map, Value, json};
 use swf_db::Sql;
 
-use super::answer::{encode, int, moment, text};
+use super::answer::{int, moment, text};
 use super::counts::ranked;
 use super::filter::{like, matches};
 use super::schema::SCHEMA;
 use super::{Catalog, Panda};
 use crate::Error;
+use crate::links::encode;
 
 /// Pilots of one kind at one queue.
 #[derive(Debug, Clone)]

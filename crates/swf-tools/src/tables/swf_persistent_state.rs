@@ -1,4 +1,4 @@
-//! `swf_persistent_state`. One row of JSON that holds the counters; see `crate::counters`.
+//! `swf_persistent_state`. One row of JSON that holds the counters; see [`crate::counters`].
 
 use swf_db::schema::{Column, Default, Key, Kind, Table};
 

@@ -9,6 +9,7 @@ mod production;
 mod rows;
 
 use std::path::Path;
+use std::time::Duration;
 
 use chrono::{NaiveDateTime, TimeDelta};
 use swf_db::{Db, Engine, Options, Sql, Value};
@@ -53,6 +54,18 @@ pub struct Made {
     pub files: u64,
 }
 
+/// Opens a database for writing, without a time limit: `postgres://…`, or `sqlite:PATH` as the embedded one.
+pub async fn open(url: &str) -> Result<Db, swf_db::Error> {
+    match url.strip_prefix("sqlite:") {
+        Some(path) => open_file(Path::new(path.trim_start_matches("//"))).await,
+        None => {
+            let acquire_timeout = Duration::from_secs(15);
+            let options = Options { statement_timeout: None, max_connections: 2, acquire_timeout, ..Options::default() };
+            Db::open(url, &options).await
+        }
+    }
+}
+
 /// Opens a SQLite file for writing as the embedded PanDA database.
 pub async fn open_file(path: &Path) -> Result<Db, swf_db::Error> {
     let attach = vec![(SCHEMA.to_owned(), path.display().to_string())];
@@ -68,7 +81,8 @@ pub async fn seed(db: &Db, plan: &Plan) -> Result<Made, swf_db::Error> {
     let largest = production.largest_id() * i64::from(plan.copies.max(1));
     let statements = schema::create(db.engine(), from, plan.now + TimeDelta::days(3), largest);
     db.script(statements.join(";\n")).await?;
-    for batch in production.batches() {
+    for mut batch in production.batches() {
+        batch.spread(IDS, i64::from(plan.copies.max(1)));
         insert(db, &batch).await?;
     }
     if plan.copies > 1 {
@@ -79,7 +93,7 @@ pub async fn seed(db: &Db, plan: &Plan) -> Result<Made, swf_db::Error> {
     }
     mark(db, plan).await?;
     db.script(match db.engine() {
-        Engine::Postgres => "ANALYZE".to_owned(),
+        Engine::Postgres => "VACUUM ANALYZE".to_owned(),
         Engine::Sqlite => format!("ANALYZE {SCHEMA}; PRAGMA {SCHEMA}.journal_mode = WAL"),
     })
     .await?;
@@ -107,7 +121,7 @@ async fn count(db: &Db) -> Result<Made, swf_db::Error> {
 const IDS: &[&str] =
     &["pandaid", "row_id", "workerid", "oldpandaid", "newpandaid", "originpandaid", "jobsetid", "jobdefinitionid"];
 
-/// Turns each row with an id `i` into `copies` rows with ids `i·copies + k`.
+/// Adds to each row, whose ids are multiples of `copies`, the copies with the ids that follow.
 async fn multiply(db: &Db, copies: u32) -> Result<(), swf_db::Error> {
     let tables = [
         "jobsdefined4",
@@ -121,9 +135,6 @@ async fn multiply(db: &Db, copies: u32) -> Result<(), swf_db::Error> {
     for name in tables {
         let Some(table) = schema::table(name) else { continue };
         let names: Vec<&str> = table.columns.iter().map(|(name, _)| *name).collect();
-        let ids = || names.iter().filter(|n| IDS.contains(n));
-        let moved = ids().map(|n| format!("{n} = {n} * {copies}")).collect::<Vec<_>>().join(", ");
-        db.script(format!("UPDATE {SCHEMA}.{name} SET {moved}")).await?;
         let values = names
             .iter()
             .map(|n| if IDS.contains(n) { format!("{n} + k.k") } else { (*n).to_owned() })

@@ -21,6 +21,18 @@ impl Batch {
         Batch { table, columns: Vec::new(), rows: Vec::new() }
     }
 
+    /// Multiplies ids, so that there is room for copies between them.
+    pub fn spread(&mut self, ids: &[&str], factor: i64) {
+        let at: Vec<bool> = self.columns.iter().map(|c| ids.contains(c)).collect();
+        for row in &mut self.rows {
+            for (value, _) in row.iter_mut().zip(&at).filter(|(_, is_id)| **is_id) {
+                if let Value::Int(id) = value {
+                    *id *= factor;
+                }
+            }
+        }
+    }
+
     /// Adds a row; the first one fixes the columns.
     pub fn add(&mut self, row: Vec<(&'static str, Value)>) {
         if self.columns.is_empty() {

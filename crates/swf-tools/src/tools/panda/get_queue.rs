@@ -4,8 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::links::encode;
 use crate::list::Link;
-use crate::panda::answer::{self, Answer, AsOf, encode};
+use crate::panda::answer::{self, Answer, AsOf};
 use crate::panda::{self, queues};
 use crate::{Cx, Error, Hints, Scope, Tool, Toolset};
 

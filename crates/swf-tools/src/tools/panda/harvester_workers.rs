@@ -7,11 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::list::{Link, arguments, iso};
+use crate::list::{Link, arguments};
 use crate::panda::answer::{self, Answer, AsOf, naive};
 use crate::panda::filter::given;
 use crate::panda::workers::{self, WorkerFilter, Workers, sums};
 use crate::panda::{self, Catalog, Panda, queues};
+use crate::time::iso;
 use crate::{Cx, Error, Hints, Scope, Tool, Toolset};
 
 /// Pilots (Harvester workers) by status, queue and resource: a snapshot of reports not older than the window.

@@ -1,0 +1,59 @@
+//! Errors of tools as HTTP answers (RFC 9457).
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use swf_tools::{Caller, Error};
+
+/// A tool's error on its way to an HTTP client.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    body: Value,
+}
+
+impl Problem {
+    /// The answer for an error; a caller without credentials is asked for some, a known one is refused.
+    pub fn new(error: &Error, caller: &Caller) -> Problem {
+        let status = match error {
+            Error::Invalid { .. } => StatusCode::BAD_REQUEST,
+            Error::NotFound { .. } => StatusCode::NOT_FOUND,
+            Error::Forbidden(_) if caller.user.is_none() => StatusCode::UNAUTHORIZED,
+            Error::Forbidden(_) => StatusCode::FORBIDDEN,
+            Error::Conflict { .. } => StatusCode::CONFLICT,
+            Error::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let mut body = json!({
+            "type": "about:blank",
+            "title": status.canonical_reason().unwrap_or_default(),
+            "status": status.as_u16(),
+            "detail": error.to_string(),
+            "kind": error.kind(),
+        });
+        if let Error::Invalid { field, .. } = error {
+            body["field"] = field.as_str().into();
+        }
+        if let Error::Internal(cause) = error {
+            let id = uuid::Uuid::new_v4().to_string();
+            tracing::error!(error_id = id, "internal error {id}: {cause:#}");
+            body["error_id"] = id.into();
+        }
+        Problem { status, body }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, axum::Json(self.body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"swf\""));
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+}

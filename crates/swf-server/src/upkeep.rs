@@ -1,0 +1,135 @@
+//! What the server does by the clock: marks agents that fell silent, closes executions whose runner is gone,
+//! forgets old sessions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use swf_db::{Error, Json, Sql};
+use swf_tools::Service;
+use swf_tools::liveness::{AgentRow, COLUMNS};
+use tokio_util::sync::CancellationToken;
+
+/// Time between two rounds.
+const ROUND: Duration = Duration::from_secs(15);
+/// A runner that is gone may come back under its name and close its execution itself within this time.
+const GRACE: TimeDelta = TimeDelta::seconds(60);
+
+/// Runs until `shutdown`.
+pub async fn run(service: Arc<Service>, sessions: Arc<crate::mcp::Sessions>, shutdown: CancellationToken) {
+    let mut rounds = tokio::time::interval(ROUND);
+    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = rounds.tick() => {}
+        }
+        if let Err(e) = round(&service).await {
+            tracing::warn!("upkeep could not run: {e}");
+        }
+        if let Err(e) = sessions.purge().await {
+            tracing::debug!("old sessions could not be purged: {e}");
+        }
+    }
+}
+
+async fn round(service: &Service) -> Result<(), Error> {
+    let silent = mark_silent(service).await?;
+    if silent > 0 {
+        tracing::info!(
+            "marked {silent} agent(s) as EXITED: no heartbeat for {} s",
+            service.settings.stale_after.as_secs()
+        );
+    }
+    for id in lost_executions(service).await? {
+        tracing::warn!("execution {id} closed as failed: its runner is gone");
+    }
+    Ok(())
+}
+
+/// Agents without a heartbeat within the limit become EXITED.
+pub async fn mark_silent(service: &Service) -> Result<u64, Error> {
+    let now = service.clock.now();
+    let sql =
+        Sql::new("UPDATE swf_systemagent SET status = 'EXITED', operational_state = 'EXITED', updated_at =")
+            .with(
+                "? WHERE last_heartbeat < ? AND NOT (status = 'EXITED' AND operational_state = 'EXITED')",
+                [now.into(), (now - service.settings.stale_after).into()],
+            );
+    service.db.execute(&sql).await
+}
+
+#[derive(Deserialize)]
+struct Running {
+    execution_id: String,
+    performance_metrics: Json,
+}
+
+/// Closes running executions whose recorded runner is gone for good; returns their ids.
+pub async fn lost_executions(service: &Service) -> Result<Vec<String>, Error> {
+    let now = service.clock.now();
+    let sql = Sql::new(
+        "SELECT execution_id, performance_metrics FROM swf_workflow_executions WHERE status = 'running' AND \
+         start_time <",
+    )
+    .with("? ORDER BY start_time LIMIT 100", [(now - GRACE).into()]);
+    let mut closed = Vec::new();
+    for running in service.db.fetch_all::<Running>(&sql).await? {
+        let Some(runner) = running.performance_metrics.0.get("runner").and_then(Value::as_str) else {
+            continue;
+        };
+        let agent = Sql::new(format!("SELECT {COLUMNS} FROM swf_systemagent WHERE instance_name ="))
+            .with("?", [runner.into()]);
+        let agent: Option<AgentRow> = service.db.fetch_optional(&agent).await?;
+        if !gone(service, agent.as_ref()) {
+            continue;
+        }
+        let reason = format!("the runner {runner} was lost");
+        if close(service, &running, &reason).await? {
+            closed.push(running.execution_id);
+        }
+    }
+    Ok(closed)
+}
+
+/// Not heard for the grace time, whether it said good-bye or not.
+fn gone(service: &Service, agent: Option<&AgentRow>) -> bool {
+    let now = service.clock.now();
+    let Some(agent) = agent else { return true };
+    let silent = agent.last_heartbeat.is_none_or(|t| t < now - GRACE);
+    silent && (agent.exited() || !agent.alive_at(now, service.settings.stale_after))
+}
+
+/// Ends an execution and its run, in one transaction; false when somebody else ended it meanwhile.
+async fn close(service: &Service, running: &Running, reason: &str) -> Result<bool, Error> {
+    let now = service.clock.now();
+    let mut metrics = running.performance_metrics.0.clone();
+    metrics["reason"] = json!(reason);
+    let mut tx = service.db.begin().await?;
+    let end = Sql::new("UPDATE swf_workflow_executions SET status = 'failed', end_time =").with(
+        "?, performance_metrics = ? WHERE execution_id = ? AND status = 'running'",
+        [now.into(), metrics.into(), running.execution_id.as_str().into()],
+    );
+    if tx.execute(&end).await? == 0 {
+        return Ok(false);
+    }
+    let dialect = swf_db::Dialect(tx.engine());
+    let of = dialect.json_text("metadata", "execution_id");
+    let state = Sql::new(
+        "UPDATE swf_run_state SET phase = 'completed', state = 'ended', substate = NULL, state_changed_at =",
+    )
+    .with(
+        &format!("?, updated_at = ? WHERE phase <> 'completed' AND {of} = ? RETURNING run_number"),
+        [now.into(), now.into(), running.execution_id.as_str().into()],
+    );
+    let runs: Vec<i64> = tx.fetch_all(&state).await?;
+    for run in runs {
+        let end = Sql::new("UPDATE swf_runs SET end_time =")
+            .with("? WHERE run_number = ? AND end_time IS NULL", [now.into(), run.into()]);
+        tx.execute(&end).await?;
+    }
+    tx.commit().await?;
+    Ok(true)
+}

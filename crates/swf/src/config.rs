@@ -1,0 +1,368 @@
+//! The whole configuration: defaults, then `swf.toml`, then the environment, then flags.
+//!
+//! *Invariant:* an unknown key or an impossible value ends with one line that names it and what to change.
+
+mod environment;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The HTTP server.
+    pub server: Server,
+    /// The database of record.
+    pub database: Database,
+    /// The PanDA database, read only.
+    pub panda: Panda,
+    /// The message broker.
+    pub broker: Broker,
+    /// Who may do what.
+    pub auth: Auth,
+    /// The user's testbed.
+    pub testbed: Testbed,
+    /// The agent manager.
+    pub manager: Manager,
+    /// MCP.
+    pub mcp: Mcp,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Address and port to listen on; port 0 takes a free one.
+    pub listen: String,
+    /// Path under which everything is served; may be empty.
+    pub prefix: String,
+    /// Address under which people and agents reach the server, with the prefix; links in answers start with it. Empty: `http://<listen><prefix>`.
+    pub public_url: String,
+    /// Zone in which times without an offset are read and REST times are written.
+    pub time_zone: String,
+    /// An agent without a heartbeat for so many seconds is not alive.
+    pub stale_after_seconds: u64,
+    /// No tool answer is longer than this many bytes.
+    pub answer_ceiling_bytes: usize,
+}
+
+impl Default for Server {
+    fn default() -> Server {
+        Server {
+            listen: "127.0.0.1:8000".into(),
+            prefix: "/swf-monitor".into(),
+            public_url: String::new(),
+            time_zone: "America/New_York".into(),
+            stale_after_seconds: 300,
+            answer_ceiling_bytes: 100_000,
+        }
+    }
+}
+
+/// `[database]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Database {
+    /// `postgres://user:password@host:port/name`, or `sqlite:<path>`. Empty: a SQLite file in the data folder.
+    pub url: String,
+    /// Connections at most.
+    pub max_connections: u32,
+    /// Statements that run longer are cancelled, seconds.
+    pub statement_timeout_seconds: u64,
+}
+
+impl Default for Database {
+    fn default() -> Database {
+        Database { url: String::new(), max_connections: 8, statement_timeout_seconds: 30 }
+    }
+}
+
+/// `[panda]`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Panda {
+    /// `postgres://…` of a read-only role. Empty: the synthetic production beside the SQLite file, when `swf db seed panda` made one.
+    pub url: String,
+}
+
+/// `[broker]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Broker {
+    /// Host of the broker.
+    pub host: String,
+    /// STOMP port of the broker.
+    pub port: u16,
+    /// Login.
+    pub user: String,
+    /// Passcode.
+    pub password: String,
+    /// Talk TLS.
+    pub tls: bool,
+    /// PEM file of the authority that signed the broker's certificate; empty: the system's.
+    pub ca_file: String,
+    /// embedded, activemq, artemis or rabbitmq: decides how durable subscriptions are asked for.
+    pub flavour: String,
+    /// Virtual host; empty: the flavour's usual.
+    pub vhost: String,
+    /// Topic that is captured and on which agents talk.
+    pub topic: String,
+    /// Name of the monitor's durable subscription.
+    pub durable_name: String,
+}
+
+impl Default for Broker {
+    fn default() -> Broker {
+        Broker {
+            host: "127.0.0.1".into(),
+            port: 61613,
+            user: "admin".into(),
+            password: "admin".into(),
+            tls: false,
+            ca_file: String::new(),
+            flavour: "embedded".into(),
+            vhost: String::new(),
+            topic: "/topic/epictopic".into(),
+            durable_name: "swf-monitor".into(),
+        }
+    }
+}
+
+/// `[auth]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// What callers without credentials may do: none, read, write or control. `auto`: control when the server listens on loopback only, else read.
+    pub anonymous: String,
+}
+
+impl Default for Auth {
+    fn default() -> Auth {
+        Auth { anonymous: "auto".into() }
+    }
+}
+
+/// `[testbed]`
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Testbed {
+    /// User of the testbed; empty: the login user.
+    pub user: String,
+    /// Testbed file: a name in the folder, or a path. Empty: `testbed.toml`.
+    pub config: String,
+    /// Folder of `testbed.toml` and workflow files; empty: `$SWF_HOME/swf-testbed/workflows`, else `workflows` in the data folder.
+    pub folder: String,
+}
+
+/// `[manager]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Manager {
+    /// native, or supervisord to drive a real one over its socket.
+    pub backend: String,
+    /// Slices are worked on elsewhere (PanDA): start no slice worker.
+    pub external_workers: bool,
+    /// supervisord's configuration file.
+    pub supervisord_config: String,
+    /// supervisord's socket; empty: `/tmp/swf-agents-supervisor-<user>.sock`.
+    pub supervisord_socket: String,
+}
+
+impl Default for Manager {
+    fn default() -> Manager {
+        Manager {
+            backend: "native".into(),
+            external_workers: false,
+            supervisord_config: "agents.supervisord.conf".into(),
+            supervisord_socket: String::new(),
+        }
+    }
+}
+
+/// `[mcp]`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mcp {
+    /// Host names under which clients reach the server, besides loopback and the host of `public_url`.
+    pub allowed_hosts: Vec<String>,
+    /// Browser origins that may call, e.g. `https://claude.ai`, besides loopback.
+    pub allowed_origins: Vec<String>,
+    /// Tool sets that are shown: monitor, control, panda, pcs, memory.
+    pub toolsets: Vec<String>,
+    /// Hide every tool that changes something.
+    pub read_only: bool,
+    /// Sessions open at a time.
+    pub max_sessions: usize,
+}
+
+impl Default for Mcp {
+    fn default() -> Mcp {
+        let sets = ["monitor", "control", "panda", "pcs", "memory"];
+        Mcp {
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            toolsets: sets.map(str::to_owned).to_vec(),
+            read_only: false,
+            max_sessions: 1000,
+        }
+    }
+}
+
+/// What is in force, and where each value came from (`section.key` → source).
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The values.
+    pub config: Config,
+    /// Sources of the values that are not defaults.
+    pub sources: BTreeMap<String, String>,
+    /// The data folder.
+    pub data_dir: PathBuf,
+}
+
+/// Reads file and environment, then applies `flags` (`section.key`, value).
+pub fn load(data_dir: Option<&Path>, file: Option<&Path>, flags: &[(&str, Value)]) -> anyhow::Result<Loaded> {
+    let variables: BTreeMap<String, String> = std::env::vars().collect();
+    let data_dir = match data_dir {
+        Some(dir) => absolute(dir)?,
+        None => default_data_dir(&variables)?,
+    };
+    let mut table = Table::new();
+    let mut sources = BTreeMap::new();
+    let beside = data_dir.join("swf.toml");
+    let file = match file {
+        Some(file) => Some(file.to_owned()),
+        None => beside.is_file().then_some(beside),
+    };
+    if let Some(file) = file {
+        let text = std::fs::read_to_string(&file)
+            .with_context(|| format!("configuration file {} cannot be read", file.display()))?;
+        let read: Table = text.parse().map_err(|e: toml::de::Error| {
+            let line = e.span().map_or(1, |s| text.get(..s.start).map_or(1, |t| t.matches('\n').count() + 1));
+            anyhow::anyhow!("{} line {line}: {}; correct the TOML", file.display(), e.message())
+        })?;
+        check_keys(&read, &file.display().to_string())?;
+        merge(&mut table, &mut sources, read, &file.display().to_string());
+    }
+    for (key, value, source) in environment::overrides(&variables)? {
+        set(&mut table, &mut sources, &key, value, &source);
+    }
+    for (key, value) in flags {
+        set(&mut table, &mut sources, key, value.clone(), "flag");
+    }
+    check_keys(&table, "the environment")?;
+    let config: Config = Value::Table(table).try_into().map_err(|e: toml::de::Error| {
+        anyhow::anyhow!("configuration: {}; `swf config show` lists keys and values", e.message())
+    })?;
+    Ok(Loaded { config, sources, data_dir })
+}
+
+fn absolute(dir: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(dir).with_context(|| format!("data folder {} is not a path", dir.display()))
+}
+
+/// `$SWF_DATA_DIR`, else `$XDG_DATA_HOME/swf`, else `~/.local/share/swf`.
+fn default_data_dir(variables: &BTreeMap<String, String>) -> anyhow::Result<PathBuf> {
+    let variable = |name: &str| variables.get(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    if let Some(dir) = variable("SWF_DATA_DIR") {
+        return absolute(&dir);
+    }
+    let base = variable("XDG_DATA_HOME").or_else(|| Some(variable("HOME")?.join(".local/share")));
+    match base {
+        Some(base) => absolute(&base.join("swf")),
+        None => bail!("no data folder: HOME is not set; give one with --data-dir"),
+    }
+}
+
+/// Section names and keys must be known; the text names the nearest.
+fn check_keys(table: &Table, origin: &str) -> anyhow::Result<()> {
+    let known = known_keys()?;
+    let sections: Vec<&str> = known.keys().map(String::as_str).collect();
+    for (section, value) in table {
+        let Some(keys) = known.get(section) else {
+            bail!("{origin}: [{section}] is not a section{}", swf_tools::args::choices(section, &sections));
+        };
+        let Value::Table(values) = value else {
+            bail!("{origin}: {section} must be a section, written as [{section}]");
+        };
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        if let Some(key) = values.keys().find(|k| !keys.contains(&k.as_str())) {
+            bail!("{origin}: {section}.{key} is not a key{}", swf_tools::args::choices(key, &keys));
+        }
+    }
+    Ok(())
+}
+
+/// Sections and their keys, from the defaults.
+pub fn known_keys() -> anyhow::Result<BTreeMap<String, Vec<String>>> {
+    let defaults = Table::try_from(Config::default()).context("write the default configuration")?;
+    let keys = |value: Value| match value {
+        Value::Table(table) => table.into_iter().map(|(key, _)| key).collect(),
+        _ => Vec::new(),
+    };
+    Ok(defaults.into_iter().map(|(section, value)| (section, keys(value))).collect())
+}
+
+fn merge(table: &mut Table, sources: &mut BTreeMap<String, String>, from: Table, source: &str) {
+    for (section, value) in from {
+        if let Value::Table(values) = value {
+            for (key, value) in values {
+                set(table, sources, &format!("{section}.{key}"), value, source);
+            }
+        }
+    }
+}
+
+fn set(table: &mut Table, sources: &mut BTreeMap<String, String>, path: &str, value: Value, source: &str) {
+    let Some((section, key)) = path.split_once('.') else { return };
+    let entry = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+    if let Value::Table(values) = entry {
+        values.insert(key.to_owned(), value);
+        sources.insert(path.to_owned(), source.to_owned());
+    }
+}
+
+impl Loaded {
+    /// The configuration as text with the source of each value; secrets are not shown.
+    pub fn show(&self) -> anyhow::Result<String> {
+        let table = Table::try_from(self.config.clone()).context("write the configuration")?;
+        let mut out = format!("# data folder: {}\n", self.data_dir.display());
+        for (section, value) in table {
+            let Value::Table(values) = value else { continue };
+            out.push_str(&format!("\n[{section}]\n"));
+            for (key, value) in values {
+                let path = format!("{section}.{key}");
+                let source = self.sources.get(&path).map_or("default", String::as_str);
+                out.push_str(&format!("{key} = {}  # {source}\n", shown(&path, &value)));
+            }
+        }
+        Ok(out)
+    }
+}
+
+fn shown(path: &str, value: &Value) -> String {
+    match (path, value) {
+        (_, Value::String(s)) if s.is_empty() => "\"\"".into(),
+        ("broker.password", _) => "\"(hidden)\"".into(),
+        ("database.url" | "panda.url", Value::String(url)) => format!("{:?}", swf_db::without_password(url)),
+        _ => value.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_one() {
+        let table: Table = "[broker]\nhots = 'x'".parse().unwrap();
+        let text = check_keys(&table, "swf.toml").unwrap_err().to_string();
+        assert!(text.starts_with("swf.toml: broker.hots is not a key, did you mean 'host'?; accepted: host, port"), "{text}");
+        let table: Table = "[brokr]".parse().unwrap();
+        assert!(check_keys(&table, "f").unwrap_err().to_string().contains("did you mean 'broker'?"));
+    }
+}

@@ -1,0 +1,13 @@
+//! The program: reads arguments, configuration and environment, builds what a role needs, and runs it.
+//!
+//! *Invariant:* no other crate reads the environment.
+
+pub mod cli;
+pub mod config;
+mod demo;
+mod files;
+mod logging;
+mod roles;
+mod run;
+mod tools;
+mod up;
