@@ -15,7 +15,7 @@ pub struct Service {
     /// The database of record.
     pub db: Db,
     /// The PanDA database, when one is configured.
-    pub panda: Option<Db>,
+    pub panda: Option<crate::panda::Panda>,
     /// The broker, when one is configured.
     pub bus: Option<crate::Bus>,
     /// The time.

@@ -15,6 +15,7 @@ pub mod gate;
 pub mod links;
 pub mod list;
 pub mod liveness;
+pub mod panda;
 pub mod records;
 pub mod registry;
 #[cfg(feature = "testing")]
