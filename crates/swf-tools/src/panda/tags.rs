@@ -1,6 +1,6 @@
 //! The production tags that a task's name holds: physics, generator, simulation, reconstruction.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -42,7 +42,8 @@ pub async fn meanings(cx: &Cx, labels: &BTreeSet<String>) -> Result<Map<String, 
         sql.push(if n > 0 { "UNION ALL" } else { "" }, []);
         sql.push(part.text(), part.values().to_vec());
     }
-    let tags: Vec<Tag> = cx.db.fetch_all(&sql).await.map_err(|e| format!("production tags could not be read: {e}"))?;
+    let tags: Vec<Tag> =
+        cx.db.fetch_all(&sql).await.map_err(|e| format!("production tags could not be read: {e}"))?;
     let mut out = Map::new();
     for tag in tags {
         let words = json!({
@@ -58,13 +59,28 @@ pub async fn meanings(cx: &Cx, labels: &BTreeSet<String>) -> Result<Map<String, 
     Ok(out)
 }
 
+/// Who asked for the tasks, from the production catalogue: production runs under a shared account. By task.
+pub async fn requesters(cx: &Cx, tasks: &[i64]) -> Result<HashMap<i64, String>, String> {
+    if tasks.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut sql = Sql::new("SELECT panda_task_id, created_by FROM pcs_prod_task");
+    sql.and_in("panda_task_id", tasks.iter().map(|id| (*id).into())).and("created_by IS NOT NULL", []);
+    let rows: Vec<(i64, String)> =
+        cx.db.fetch_all(&sql).await.map_err(|e| format!("production tasks could not be read: {e}"))?;
+    Ok(rows.into_iter().collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn tags_stand_in_the_name() {
-        assert_eq!(in_name("group.EIC.26.02.0.epic_craterlake.p1080.e20.s1.r1_25000"), ["p1080", "e20", "s1", "r1"]);
+        assert_eq!(
+            in_name("group.EIC.26.02.0.epic_craterlake.p1080.e20.s1.r1_25000"),
+            ["p1080", "e20", "s1", "r1"]
+        );
         assert_eq!(in_name("epic.26.02.0.c.p1.e2.s3.r4"), ["p1", "e2", "s3", "r4"]);
         assert!(in_name("user.somebody.test").is_empty());
     }

@@ -60,7 +60,12 @@ pub async fn open(url: &str) -> Result<Db, swf_db::Error> {
         Some(path) => open_file(Path::new(path.trim_start_matches("//"))).await,
         None => {
             let acquire_timeout = Duration::from_secs(15);
-            let options = Options { statement_timeout: None, max_connections: 2, acquire_timeout, ..Options::default() };
+            let options = Options {
+                statement_timeout: None,
+                max_connections: 2,
+                acquire_timeout,
+                ..Options::default()
+            };
             Db::open(url, &options).await
         }
     }
@@ -76,7 +81,7 @@ pub async fn open_file(path: &Path) -> Result<Db, swf_db::Error> {
 /// Makes tables and rows in an empty database. Refuses one that has PanDA tables already.
 pub async fn seed(db: &Db, plan: &Plan) -> Result<Made, swf_db::Error> {
     let production = Production::new(plan);
-    let back = i64::from(plan.days) + 70;
+    let back = i64::from(plan.days) + 2;
     let from = plan.now - TimeDelta::days(if plan.all_partitions { back.max(365) } else { back });
     let largest = production.largest_id() * i64::from(plan.copies.max(1));
     let statements = schema::create(db.engine(), from, plan.now + TimeDelta::days(3), largest);
@@ -103,7 +108,8 @@ pub async fn seed(db: &Db, plan: &Plan) -> Result<Made, swf_db::Error> {
 async fn mark(db: &Db, plan: &Plan) -> Result<(), swf_db::Error> {
     let note = "synthetic production made by swf; no row describes a real job";
     let values: Vec<Value> = vec![plan.now.into(), note.into()];
-    let sql = Sql::new(format!("INSERT INTO {SCHEMA}.{MARKER} (made_at, note) VALUES")).with("(?, ?)", values);
+    let sql =
+        Sql::new(format!("INSERT INTO {SCHEMA}.{MARKER} (made_at, note) VALUES")).with("(?, ?)", values);
     db.execute(&sql).await.map(drop)
 }
 
@@ -118,8 +124,19 @@ async fn count(db: &Db) -> Result<Made, swf_db::Error> {
 }
 
 /// Columns that hold a job's, file's or worker's id: copies get ids of their own.
-const IDS: &[&str] =
-    &["pandaid", "row_id", "workerid", "oldpandaid", "newpandaid", "originpandaid", "jobsetid", "jobdefinitionid"];
+const IDS: &[&str] = &[
+    "pandaid",
+    "row_id",
+    "workerid",
+    "oldpandaid",
+    "newpandaid",
+    "originpandaid",
+    "jobsetid",
+    "jobdefinitionid",
+];
+
+/// Live jobs get at most so many copies: a production of millions of ended jobs runs tens of thousands.
+const LIVE_COPIES: u32 = 12;
 
 /// Adds to each row, whose ids are multiples of `copies`, the copies with the ids that follow.
 async fn multiply(db: &Db, copies: u32) -> Result<(), swf_db::Error> {
@@ -144,7 +161,7 @@ async fn multiply(db: &Db, copies: u32) -> Result<(), swf_db::Error> {
         db.script(format!(
             "INSERT INTO {SCHEMA}.{name} ({names}) WITH RECURSIVE k(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM k \
              WHERE k < {last}) SELECT {values} FROM {SCHEMA}.{name} CROSS JOIN k",
-            last = copies - 1
+            last = if matches!(name, "jobsdefined4" | "jobsactive4") { copies.min(LIVE_COPIES) } else { copies } - 1
         ))
         .await?;
     }

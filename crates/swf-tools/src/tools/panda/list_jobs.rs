@@ -108,7 +108,8 @@ impl ListJobs {
         let panda = panda::of(cx)?;
         let limit = limit(self.limit, 200, 1000)?;
         let oldest_first = oldest_first(self.order.as_deref())?;
-        let window = Window::read(cx.now, self.days, 7.0, self.start_time.as_deref(), self.end_time.as_deref())?;
+        let window =
+            Window::read(cx.now, self.days, 7.0, self.start_time.as_deref(), self.end_time.as_deref())?;
         let filter = self.filter(window);
         let catalog = panda.catalog().await?;
         let of = PageOf { before_id: given_id(self.before_id), oldest_first, limit };
@@ -124,7 +125,12 @@ impl ListJobs {
             let storage = jobs::destinations(panda, &catalog, &page.rows).await;
             Ok::<_, Error>((page, storage))
         };
-        let flight = counts::in_flight(panda, &catalog, &filter, cx.now);
+        let flight = async {
+            match self.counts {
+                Some(false) => Ok(Map::new()),
+                _ => counts::in_flight(panda, &catalog, &filter, cx.now).await,
+            }
+        };
         let (counted, listed, flight) = tokio::join!(count, listed, flight);
         let (page, storage) = listed?;
         let mut dark = page.dark;
@@ -137,7 +143,8 @@ impl ListJobs {
             None
         });
         let mut rows: Vec<_> = page.rows.iter().map(|r| jobs::listed(r, &FIELDS, &storage, cx.now)).collect();
-        let (pagination, truncated) = paginate(cx, &mut rows, &page.rows, page.has_more, self.before_id, limit);
+        let (pagination, truncated) =
+            paginate(cx, &mut rows, &page.rows, page.has_more, self.before_id, limit);
         let counts = counted.map(|(c, _)| c);
         Ok(JobList {
             summary: by_status(counts.iter().flatten().map(|c| (c.key(0), c.jobs))),

@@ -105,9 +105,12 @@ impl ListTasks {
         let worst = match self.order.as_deref() {
             None | Some("newest" | "") => false,
             Some("failures") => true,
-            Some(other) => return Err(Error::invalid("order", format!("'{other}' is not one of newest, failures"))),
+            Some(other) => {
+                return Err(Error::invalid("order", format!("'{other}' is not one of newest, failures")));
+            }
         };
-        let window = Window::read(cx.now, self.days, 7.0, self.start_time.as_deref(), self.end_time.as_deref())?;
+        let window =
+            Window::read(cx.now, self.days, 7.0, self.start_time.as_deref(), self.end_time.as_deref())?;
         let filter = self.filter(cx, window);
         let catalog = panda.catalog().await?;
         let fetched = if worst { CANDIDATES } else { limit + 1 };
@@ -131,6 +134,7 @@ impl ListTasks {
         let mut dark = facts.dark;
         let cut = fit(&mut listed, cx.settings().answer_ceiling.saturating_sub(8000));
         let tags = meanings(cx, &listed, &mut dark).await;
+        requested(cx, &mut listed, &mut dark).await;
         let next_before_id = (!worst && (has_more || cut > 0)).then(|| last_id(&listed)).flatten();
         Ok(TaskList {
             summary: by_status(counts.iter().map(|c| (c.0.as_deref(), c.2))),
@@ -138,10 +142,16 @@ impl ListTasks {
             count: listed.len(),
             status_meanings: status_meanings(&listed),
             tasks: listed,
-            pagination: Pagination { before_id: self.before_id, has_more: has_more || cut > 0, next_before_id, limit },
+            pagination: Pagination {
+                before_id: self.before_id,
+                has_more: has_more || cut > 0,
+                next_before_id,
+                limit,
+            },
             filters: self.filters(),
             tags,
-            truncated: (cut > 0).then_some(Truncated { rows: cut, limit_bytes: cx.settings().answer_ceiling }),
+            truncated: (cut > 0)
+                .then_some(Truncated { rows: cut, limit_bytes: cx.settings().answer_ceiling }),
             monitor_urls: links(cx, panda, "/panda/tasks/", &arguments(self)),
             as_of: AsOf::new(cx, panda, filter.window),
             synthetic: answer::synthetic(&catalog),
@@ -204,12 +214,28 @@ fn status_meanings(tasks: &[Map<String, Value>]) -> Map<String, Value> {
     states.into_iter().filter_map(|s| Some((s.to_owned(), json!(tasks::meaning(s)?)))).collect()
 }
 
-pub(super) async fn meanings(cx: &Cx, tasks: &[Map<String, Value>], dark: &mut Vec<String>) -> Map<String, Value> {
-    let labels: BTreeSet<String> = tasks
-        .iter()
-        .filter_map(|t| t.get("taskname")?.as_str())
-        .flat_map(tags::in_name)
-        .collect();
+/// Adds who asked for a task, where the production catalogue knows it.
+async fn requested(cx: &Cx, tasks: &mut [Map<String, Value>], dark: &mut Vec<String>) {
+    let id = |task: &Map<String, Value>| task.get("jeditaskid").and_then(Value::as_i64);
+    let ids: Vec<i64> = tasks.iter().filter_map(id).collect();
+    match tags::requesters(cx, &ids).await {
+        Ok(names) => {
+            for task in tasks {
+                let name = id(task).and_then(|id| names.get(&id));
+                task.insert("requested_by".into(), json!(name));
+            }
+        }
+        Err(why) => dark.push(why),
+    }
+}
+
+pub(super) async fn meanings(
+    cx: &Cx,
+    tasks: &[Map<String, Value>],
+    dark: &mut Vec<String>,
+) -> Map<String, Value> {
+    let labels: BTreeSet<String> =
+        tasks.iter().filter_map(|t| t.get("taskname")?.as_str()).flat_map(tags::in_name).collect();
     tags::meanings(cx, &labels).await.unwrap_or_else(|why| {
         dark.push(why);
         Map::new()
