@@ -110,6 +110,7 @@ impl ListJobs {
         let oldest_first = oldest_first(self.order.as_deref())?;
         let window =
             Window::read(cx.now, self.days, 7.0, self.start_time.as_deref(), self.end_time.as_deref())?;
+        jobs::state(given(self.status.as_ref()), &jobs::STATES)?;
         let filter = self.filter(window);
         let catalog = panda.catalog().await?;
         let of = PageOf { before_id: given_id(self.before_id), oldest_first, limit };

@@ -13,7 +13,7 @@ use crate::panda::answer::{self, Answer, AsOf, fit};
 use crate::panda::counts::by_status;
 use crate::panda::filter::{Window, given, given_id, limit};
 use crate::panda::tasks::{self, TaskFilter};
-use crate::panda::{self, tags};
+use crate::panda::{self, jobs, tags};
 use crate::{Cx, Error, Hints, Scope, Tool, Toolset};
 
 /// List JEDI tasks, newest id first, with jobs, final failure rate, progress and the tags in their names. Unfinished tasks older than 60 days are left out unless asked for by taskid.
@@ -111,6 +111,7 @@ impl ListTasks {
         };
         let window =
             Window::read(cx.now, self.days, 7.0, self.start_time.as_deref(), self.end_time.as_deref())?;
+        jobs::state(given(self.status.as_ref()), &tasks::STATES)?;
         let filter = self.filter(cx, window);
         let catalog = panda.catalog().await?;
         let fetched = if worst { CANDIDATES } else { limit + 1 };
