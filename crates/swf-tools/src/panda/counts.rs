@@ -152,7 +152,7 @@ pub fn by_name<'a>(
             (total, row)
         })
         .collect();
-    out.sort_by(|a, b| b.0.cmp(&a.0));
+    out.sort_by_key(|(total, _)| std::cmp::Reverse(*total));
     out.into_iter().map(|(_, row)| row).collect()
 }
 

@@ -142,18 +142,55 @@ pub async fn destinations(
             row.get(if ended { "modificationtime" } else { "creationtime" }).and_then(moment)
         })
         .min();
-    let mut sql =
-        Sql::new(format!("SELECT pandaid, min(destinationse) AS destinationse FROM {SCHEMA}.filestable4"));
+    let mut sql = Sql::new(format!("SELECT DISTINCT pandaid, destinationse FROM {SCHEMA}.filestable4"));
     sql.and_in("pandaid", rows.iter().map(|r| int(r, "pandaid").into())).and("destinationse IS NOT NULL", []);
     if let Some(oldest) = oldest {
         sql.and("modificationtime >= ?", [(oldest - TimeDelta::hours(1)).into()]);
     }
-    sql.push("GROUP BY pandaid", []);
     match panda.rows(&sql).await {
         Ok(rows) => {
-            Ok(rows.iter().filter_map(|r| Some((int(r, "pandaid"), text(r, "destinationse")?))).collect())
+            // The engines order text by different rules: the smallest is taken here.
+            let mut out: HashMap<i64, String> = HashMap::new();
+            for row in &rows {
+                let Some(storage) = text(row, "destinationse") else { continue };
+                let known = out.entry(int(row, "pandaid")).or_insert_with(|| storage.clone());
+                if storage < *known {
+                    *known = storage;
+                }
+            }
+            Ok(out)
         }
         Err(e) => Err(format!("filestable4 could not be read, so destinationse is null: {e}")),
+    }
+}
+
+/// Every state of a job, in the order in which it passes them.
+pub const STATES: [&str; 16] = [
+    "pending",
+    "defined",
+    "assigned",
+    "waiting",
+    "throttled",
+    "activated",
+    "sent",
+    "starting",
+    "running",
+    "holding",
+    "merging",
+    "transferring",
+    "finished",
+    "failed",
+    "cancelled",
+    "closed",
+];
+
+/// Refuses a state that PanDA does not have, with those it has.
+pub fn state(status: Option<&str>, states: &[&str]) -> Result<(), Error> {
+    match status {
+        Some(s) if !states.contains(&s) => {
+            Err(Error::invalid("status", format!("'{s}' is not a status{}", crate::args::choices(s, states))))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The production tags that a task's name holds: physics, generator, simulation, reconstruction.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -57,6 +57,18 @@ pub async fn meanings(cx: &Cx, labels: &BTreeSet<String>) -> Result<Map<String, 
     }
     out.sort_keys();
     Ok(out)
+}
+
+/// Who asked for the tasks, from the production catalogue: production runs under a shared account. By task.
+pub async fn requesters(cx: &Cx, tasks: &[i64]) -> Result<HashMap<i64, String>, String> {
+    if tasks.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut sql = Sql::new("SELECT panda_task_id, created_by FROM pcs_prod_task");
+    sql.and_in("panda_task_id", tasks.iter().map(|id| (*id).into())).and("created_by IS NOT NULL", []);
+    let rows: Vec<(i64, String)> =
+        cx.db.fetch_all(&sql).await.map_err(|e| format!("production tasks could not be read: {e}"))?;
+    Ok(rows.into_iter().collect())
 }
 
 #[cfg(test)]

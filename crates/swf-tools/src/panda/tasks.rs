@@ -38,6 +38,40 @@ pub const FIELDS: [&str; 22] = [
     "workinggroup",
 ];
 
+/// Every state of a task.
+pub const STATES: [&str; 30] = [
+    "registered",
+    "topreprocess",
+    "preprocessing",
+    "defined",
+    "assigning",
+    "ready",
+    "pending",
+    "scouting",
+    "scouted",
+    "running",
+    "prepared",
+    "throttled",
+    "paused",
+    "exhausted",
+    "merging",
+    "staging",
+    "passed",
+    "tobroken",
+    "broken",
+    "toabort",
+    "aborting",
+    "aborted",
+    "finishing",
+    "finished",
+    "done",
+    "failed",
+    "toretry",
+    "toincexec",
+    "rerefine",
+    "waiting",
+];
+
 /// Tasks that have not ended and are older than this are forgotten ones.
 pub const STALE: TimeDelta = TimeDelta::days(60);
 

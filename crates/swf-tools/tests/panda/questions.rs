@@ -240,6 +240,8 @@ async fn wrong_arguments_are_refused_with_the_right_ones() {
     assert!(why("panda_list_jobs", json!({"limit": 100_000})).await.contains("between 1 and 1000"));
     assert!(why("panda_list_jobs", json!({"limit": -1})).await.contains("between 1 and 1000"));
     assert!(why("panda_list_jobs", json!({"day": 3})).await.contains("did you mean 'days'"));
+    assert!(why("panda_list_jobs", json!({"status": "runing"})).await.contains("did you mean 'running'"));
+    assert!(why("panda_list_tasks", json!({"status": "closed"})).await.contains("is not a status"));
     assert!(why("panda_list_jobs", json!({"order": "age"})).await.contains("newest, oldest"));
     assert!(why("panda_study_job", json!({"pandaid": 1})).await.contains("job '1' not found"));
     assert!(why("panda_resource_usage", json!({"start_time": "yesterday"})).await.contains("ISO 8601"));

@@ -151,7 +151,7 @@ impl Maker {
             let begin = task.created.max(first);
             let room = (self.now - begin).num_seconds().max(3600);
             let mut created =
-                begin + TimeDelta::seconds(self.dice.range(0, (room - 1800).max(1).min(2 * 86_400)));
+                begin + TimeDelta::seconds(self.dice.range(0, (room - 1800).clamp(1, 2 * 86_400)));
             let (mut origin, mut attempt, mut previous) = (self.next, 1, None);
             task.inputs += 1;
             loop {

@@ -110,6 +110,7 @@ impl ListJobs {
         let oldest_first = oldest_first(self.order.as_deref())?;
         let window =
             Window::read(cx.now, self.days, 7.0, self.start_time.as_deref(), self.end_time.as_deref())?;
+        jobs::state(given(self.status.as_ref()), &jobs::STATES)?;
         let filter = self.filter(window);
         let catalog = panda.catalog().await?;
         let of = PageOf { before_id: given_id(self.before_id), oldest_first, limit };
@@ -125,7 +126,12 @@ impl ListJobs {
             let storage = jobs::destinations(panda, &catalog, &page.rows).await;
             Ok::<_, Error>((page, storage))
         };
-        let flight = counts::in_flight(panda, &catalog, &filter, cx.now);
+        let flight = async {
+            match self.counts {
+                Some(false) => Ok(Map::new()),
+                _ => counts::in_flight(panda, &catalog, &filter, cx.now).await,
+            }
+        };
         let (counted, listed, flight) = tokio::join!(count, listed, flight);
         let (page, storage) = listed?;
         let mut dark = page.dark;

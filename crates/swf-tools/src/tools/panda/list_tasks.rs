@@ -13,7 +13,7 @@ use crate::panda::answer::{self, Answer, AsOf, fit};
 use crate::panda::counts::by_status;
 use crate::panda::filter::{Window, given, given_id, limit};
 use crate::panda::tasks::{self, TaskFilter};
-use crate::panda::{self, tags};
+use crate::panda::{self, jobs, tags};
 use crate::{Cx, Error, Hints, Scope, Tool, Toolset};
 
 /// List JEDI tasks, newest id first, with jobs, final failure rate, progress and the tags in their names. Unfinished tasks older than 60 days are left out unless asked for by taskid.
@@ -111,6 +111,7 @@ impl ListTasks {
         };
         let window =
             Window::read(cx.now, self.days, 7.0, self.start_time.as_deref(), self.end_time.as_deref())?;
+        jobs::state(given(self.status.as_ref()), &tasks::STATES)?;
         let filter = self.filter(cx, window);
         let catalog = panda.catalog().await?;
         let fetched = if worst { CANDIDATES } else { limit + 1 };
@@ -134,6 +135,7 @@ impl ListTasks {
         let mut dark = facts.dark;
         let cut = fit(&mut listed, cx.settings().answer_ceiling.saturating_sub(8000));
         let tags = meanings(cx, &listed, &mut dark).await;
+        requested(cx, &mut listed, &mut dark).await;
         let next_before_id = (!worst && (has_more || cut > 0)).then(|| last_id(&listed)).flatten();
         Ok(TaskList {
             summary: by_status(counts.iter().map(|c| (c.0.as_deref(), c.2))),
@@ -211,6 +213,21 @@ fn last_id(tasks: &[Map<String, Value>]) -> Option<i64> {
 fn status_meanings(tasks: &[Map<String, Value>]) -> Map<String, Value> {
     let states: BTreeSet<&str> = tasks.iter().filter_map(|t| t.get("status")?.as_str()).collect();
     states.into_iter().filter_map(|s| Some((s.to_owned(), json!(tasks::meaning(s)?)))).collect()
+}
+
+/// Adds who asked for a task, where the production catalogue knows it.
+async fn requested(cx: &Cx, tasks: &mut [Map<String, Value>], dark: &mut Vec<String>) {
+    let id = |task: &Map<String, Value>| task.get("jeditaskid").and_then(Value::as_i64);
+    let ids: Vec<i64> = tasks.iter().filter_map(id).collect();
+    match tags::requesters(cx, &ids).await {
+        Ok(names) => {
+            for task in tasks {
+                let name = id(task).and_then(|id| names.get(&id));
+                task.insert("requested_by".into(), json!(name));
+            }
+        }
+        Err(why) => dark.push(why),
+    }
 }
 
 pub(super) async fn meanings(

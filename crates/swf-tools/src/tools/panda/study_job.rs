@@ -287,8 +287,10 @@ impl Job<'_> {
         sql.and("pandaid = ?", [self.id.into()]);
         let since = if self.ended { self.modified } else { self.created };
         sql.filter("modificationtime >= ?", since.map(|t| t - TimeDelta::hours(1)));
-        sql.push("ORDER BY type, lfn", []);
-        Ok(self.panda.rows(&sql).await?.iter().map(stripped).collect())
+        let mut rows = self.panda.rows(&sql).await?;
+        // The engines order text by different rules.
+        rows.sort_by_cached_key(|r| (text(r, "type"), text(r, "lfn")));
+        Ok(rows.iter().map(stripped).collect())
     }
 
     /// The pilot that reported last.
