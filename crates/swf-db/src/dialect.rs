@@ -15,6 +15,36 @@ impl Dialect {
         }
     }
 
+    /// The text of a field within a top-level object of a JSON column (`NULL` when either is absent).
+    pub fn json_text_in(self, column: &str, object: &str, field: &str) -> String {
+        match self.0 {
+            Engine::Postgres => format!("({column}->'{object}'->>'{field}')"),
+            Engine::Sqlite => format!("CAST(json_extract({column}, '$.{object}.{field}') AS TEXT)"),
+        }
+    }
+
+    /// The values of a JSON object as one text, joined by blanks; `NULL` when it has none.
+    pub fn json_values_text(self, column: &str) -> String {
+        match self.0 {
+            Engine::Postgres => format!(
+                "(SELECT string_agg(value, ' ') FROM jsonb_each_text(CASE jsonb_typeof({column}) \
+                 WHEN 'object' THEN {column} ELSE '{{}}' END))"
+            ),
+            Engine::Sqlite => format!(
+                "(SELECT group_concat(CASE type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE value END, ' ') \
+                 FROM json_each({column}) WHERE typeof(key) = 'text')"
+            ),
+        }
+    }
+
+    /// A text expression as a sort key: in byte order, whatever collation the database has.
+    pub fn byte_order(self, expression: &str) -> String {
+        match self.0 {
+            Engine::Postgres => format!("({expression} COLLATE \"C\")"),
+            Engine::Sqlite => expression.to_owned(),
+        }
+    }
+
     /// A JSON array of the distinct values of an expression, for use with `GROUP BY`.
     pub fn json_group_distinct(self, expression: &str) -> String {
         match self.0 {

@@ -8,6 +8,7 @@ pub mod bus;
 pub mod caller;
 pub mod clock;
 pub mod counters;
+pub mod detail;
 pub mod error;
 pub mod gate;
 pub mod links;

@@ -1,5 +1,7 @@
 //! What all list tools share: time windows, keyset pages, the byte ceiling, and the frame of the answer.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -97,6 +99,33 @@ pub fn window(
     Ok(Window { start, end })
 }
 
+/// One expression to sort by.
+pub struct Order {
+    expression: Cow<'static, str>,
+    descending: bool,
+}
+
+impl Order {
+    /// Smallest first.
+    pub fn ascending(expression: impl Into<Cow<'static, str>>) -> Order {
+        Order { expression: expression.into(), descending: false }
+    }
+
+    /// Largest first.
+    pub fn descending(expression: impl Into<Cow<'static, str>>) -> Order {
+        Order { expression: expression.into(), descending: true }
+    }
+
+    fn direction(&self) -> &'static str {
+        if self.descending { "DESC" } else { "ASC" }
+    }
+
+    /// The comparison that holds for what comes later.
+    fn later(&self) -> &'static str {
+        if self.descending { "<" } else { ">" }
+    }
+}
+
 /// A list query: the parts that differ between list tools.
 pub struct Listing<'a> {
     /// Context of the call.
@@ -109,10 +138,10 @@ pub struct Listing<'a> {
     pub from: String,
     /// Conditions without the cursor, as `WHERE …` or empty, with their values.
     pub conditions: Sql,
-    /// The sort key (an expression), and whether it is descending.
-    pub key: (&'static str, bool),
-    /// A unique expression that breaks ties, sorted in the same direction.
-    pub tie: &'static str,
+    /// The sort key; rows without one come last.
+    pub key: Order,
+    /// A unique expression, never null, that breaks ties.
+    pub tie: Order,
     /// Rows at most when the call names no `limit`.
     pub maximum: i64,
     /// The window in force.
@@ -158,32 +187,31 @@ impl Listing<'_> {
     }
 
     fn page(&self, limit: i64) -> Result<Sql, Error> {
-        let (key, descending) = self.key;
+        let (key, tie) = (&self.key.expression, &self.tie.expression);
         let mut sql = Sql::new(format!(
-            "SELECT {}, {} AS page_key, {} AS page_tie FROM {}",
-            self.select, key, self.tie, self.from
+            "SELECT {}, {key} AS page_key, {tie} AS page_tie FROM {}",
+            self.select, self.from
         ));
         sql.push(self.conditions.text(), self.conditions.values().to_vec());
         let word = if self.conditions.text().trim().is_empty() { "WHERE" } else { "AND" };
         if let Some(cursor) = self.input.get("cursor").and_then(Value::as_str) {
-            let less = if descending { "<" } else { ">" };
-            let Cursor { key: at, tie } = Cursor::decode(cursor)?;
+            let (later, tie_later) = (self.key.later(), self.tie.later());
+            let Cursor { key: at, tie: tie_at } = Cursor::decode(cursor)?;
             match at {
                 swf_db::Value::Null => {
-                    sql.push(&format!("{word} ({key} IS NULL AND {} {less} ?)", self.tie), [tie])
+                    sql.push(&format!("{word} ({key} IS NULL AND {tie} {tie_later} ?)"), [tie_at])
                 }
                 at => sql.push(
                     &format!(
-                        "{word} ({key} {less} ? OR ({key} = ? AND {} {less} ?) OR {key} IS NULL)",
-                        self.tie
+                        "{word} ({key} {later} ? OR ({key} = ? AND {tie} {tie_later} ?) OR {key} IS NULL)"
                     ),
-                    [at.clone(), at, tie],
+                    [at.clone(), at, tie_at],
                 ),
             };
         }
-        let direction = if descending { "DESC" } else { "ASC" };
+        let (direction, tie_direction) = (self.key.direction(), self.tie.direction());
         sql.push(
-            &format!("ORDER BY {key} {direction} NULLS LAST, {} {direction} LIMIT ?", self.tie),
+            &format!("ORDER BY {key} {direction} NULLS LAST, {tie} {tie_direction} LIMIT ?"),
             [(limit + 1).into()],
         );
         Ok(sql)

@@ -51,7 +51,8 @@ pub fn shutdown_on_signals() -> std::io::Result<CancellationToken> {
 ///
 /// # Errors
 /// One line that says what to change.
-pub async fn run_agent(kind: Kind, config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn run_agent(kind: Kind, mut config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    config.testbed.set_namespace(&config.namespace);
     match kind {
         Kind::Runner => kinds::runner::run(config, shutdown).await,
         Kind::Data => kinds::data::run(config, shutdown).await,

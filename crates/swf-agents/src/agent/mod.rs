@@ -56,8 +56,8 @@ pub struct Config {
     pub processed_destination: String,
     /// Agents beat this often; three missed beats are stale for the monitor.
     pub heartbeat: Duration,
-    /// Slices a worker has at hand at a time.
-    pub concurrency: usize,
+    /// Slices a worker has at hand at a time; none for `[agents.worker]` of the testbed file, else 30.
+    pub concurrency: Option<usize>,
     /// Environment values that folder parameters may name (`HOME`, `SWF_PROMPT_PROCESSING_CONTAINER`, …).
     pub variables: BTreeMap<String, String>,
     /// Log records to ship to the monitor; none ships nothing.
@@ -82,7 +82,7 @@ impl Config {
             results_destination: "/queue/panda.results.fastprocessing.{namespace}".into(),
             processed_destination: "/queue/monitoring_agent".into(),
             heartbeat: Duration::from_secs(20),
-            concurrency: 30,
+            concurrency: None,
             variables: BTreeMap::new(),
             logs: None,
         }

@@ -173,6 +173,15 @@ impl Testbed {
         })
     }
 
+    /// Work for another namespace than the file says.
+    pub fn set_namespace(&mut self, namespace: &str) {
+        namespace.clone_into(&mut self.namespace);
+        let table = self.sections.entry("testbed").or_insert_with(|| Value::Object(Map::new()));
+        if let Value::Object(table) = table {
+            table.insert("namespace".into(), namespace.into());
+        }
+    }
+
     /// Settings of an agent's table, empty when it has none.
     pub fn agent_settings(&self, name: &str) -> Map<String, Value> {
         self.agents

@@ -17,6 +17,8 @@ use crate::agent::{
     turn_down,
 };
 
+/// Slices at hand at a time when nobody says otherwise; the original asks PanDA for 30 workers.
+const CONCURRENCY: usize = 30;
 /// Runs whose slice time is remembered.
 const REMEMBERED: usize = 64;
 /// Longest pause before a result is sent again.
@@ -24,14 +26,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let destinations = [config.place(&config.slices_destination), config.workers_destination.clone()];
+    let table = config.testbed.agent_settings("worker");
+    let in_file = table.get("concurrency").and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
+    let concurrency = config.concurrency.or(in_file).unwrap_or(CONCURRENCY).clamp(1, 10_000);
     // Slices that wait here could be with another worker.
-    let prefetch = u32::try_from(config.concurrency.max(1) * 2).unwrap_or(u32::MAX);
+    let prefetch = u32::try_from(concurrency * 2).unwrap_or(u32::MAX);
     let started = start(Kind::Worker, config, &destinations, prefetch, shutdown).await?;
     let Some(started) = started else { return Ok(()) };
-    started.live(work).await
+    started.live(async |link, subscriptions| work(link, subscriptions, concurrency).await).await
 }
 
-async fn work(link: Link, subscriptions: Vec<Subscription>) -> anyhow::Result<()> {
+async fn work(link: Link, subscriptions: Vec<Subscription>, concurrency: usize) -> anyhow::Result<()> {
     let mut subscriptions = subscriptions.into_iter();
     let (Some(mut slices), Some(mut runs)) = (subscriptions.next(), subscriptions.next()) else {
         anyhow::bail!("the worker's subscriptions were not made");
@@ -46,7 +51,7 @@ async fn work(link: Link, subscriptions: Vec<Subscription>) -> anyhow::Result<()
                     link.pulse.set(Operational::Ready, "");
                 }
             }
-            delivery = slices.next(), if jobs.len() < link.config.concurrency.max(1) => {
+            delivery = slices.next(), if jobs.len() < concurrency => {
                 let Some(delivery) = delivery else { return Ok(()) };
                 if let Some(message) = accept(&link, delivery).await {
                     if jobs.is_empty() {

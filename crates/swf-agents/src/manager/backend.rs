@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::plan::Plan;
 use super::supervisord::{Supervisord, SupervisordConfig};
-use crate::supervise::{Program, ProgramStatus, State, Supervisor};
+use crate::supervise::{Program, ProgramStatus, State, Supervisor, clear_leftovers};
 
 /// Up for this long counts as started: an agent that misses its configuration ends before.
 const START_SECS: Duration = Duration::from_secs(2);
@@ -67,8 +67,18 @@ pub(super) enum Backend {
 pub(super) struct Driven {
     daemon: Supervisord,
     seen: watch::Sender<Vec<ProgramStatus>>,
-    /// Last pid and number of restarts by program; supervisord does not count them.
-    pids: Mutex<Vec<(String, u32, u32)>>,
+    processes: Mutex<Vec<Process>>,
+}
+
+/// What supervisord does not keep about a program.
+#[derive(Debug)]
+struct Process {
+    program: String,
+    /// The process, which leads its group (supervisord leaves the rest of a group behind); 0 when
+    /// it has ended.
+    pid: u32,
+    /// How often a process followed another.
+    restarts: u32,
 }
 
 impl Driven {
@@ -76,7 +86,7 @@ impl Driven {
         Self {
             daemon: Supervisord::new(config),
             seen: watch::Sender::new(Vec::new()),
-            pids: Mutex::default(),
+            processes: Mutex::default(),
         }
     }
 }
@@ -206,7 +216,7 @@ impl Driven {
     /// An empty list when the daemon is not there.
     async fn states(&self) -> Result<Vec<ProgramStatus>, super::supervisord::Error> {
         let mut states = if self.daemon.is_up().await? { self.daemon.states().await? } else { Vec::new() };
-        self.count_restarts(&mut states);
+        self.follow(&mut states);
         self.seen.send_if_modified(|seen| {
             let changed = *seen != states;
             seen.clone_from(&states);
@@ -215,17 +225,24 @@ impl Driven {
         Ok(states)
     }
 
-    fn count_restarts(&self, states: &mut [ProgramStatus]) {
-        let mut pids = self.pids.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Counts restarts and clears up after processes that ended.
+    fn follow(&self, states: &mut [ProgramStatus]) {
+        let mut processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
         for status in states {
-            let known = pids.iter_mut().find(|(name, ..)| *name == status.name);
+            let known = processes.iter_mut().find(|process| process.program == status.name);
             match (known, status.pid) {
-                (Some((_, pid, restarts)), Some(now)) => {
-                    *restarts += u32::from(*pid != now);
-                    (*pid, status.restarts) = (now, *restarts);
+                (Some(process), now) => {
+                    if now != Some(process.pid) {
+                        clear_leftovers(process.pid);
+                        process.restarts += u32::from(now.is_some());
+                        // Cleared once only: its number may be given to others.
+                        process.pid = now.unwrap_or(0);
+                    }
+                    status.restarts = process.restarts;
                 }
-                (Some((.., restarts)), None) => status.restarts = *restarts,
-                (None, Some(now)) => pids.push((status.name.clone(), now, 0)),
+                (None, Some(pid)) => {
+                    processes.push(Process { program: status.name.clone(), pid, restarts: 0 })
+                }
                 (None, None) => {}
             }
         }
@@ -238,7 +255,7 @@ impl Driven {
             // A fresh daemon: only its environment tells the agents which configuration to use.
             self.daemon.shutdown().await.map_err(words)?;
             self.daemon.launch(&plan.config).await.map_err(words)?;
-            self.pids.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            self.processes.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
         let known = self.states().await.map_err(words)?;
         let names = plan.programs();

@@ -16,6 +16,8 @@ const KNOWN: &str = "start_testbed, stop_testbed, restart, status, ping, kill_ag
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Request {
     pub(super) command: String,
+    /// Id of the message; the same when it is delivered again.
+    pub(super) id: String,
     pub(super) config_name: Option<String>,
     /// Of `kill_agent`: instance name or program.
     pub(super) name: Option<String>,
@@ -41,7 +43,9 @@ impl Request {
         let header = |key: &str| headers.get(key).map(str::to_owned);
         let expires = headers.get("expires").and_then(|text| text.parse().ok()).filter(|end| *end > 0);
         let sent = text("timestamp").and_then(|text| DateTime::parse_from_rfc3339(&text).ok());
+        let id = header("message-uid").or_else(|| header("message-id")).unwrap_or_default();
         Ok(Self {
+            id,
             command: text("command").ok_or_else(|| format!("it has no text \"command\"; known: {KNOWN}"))?,
             config_name: text("config_name"),
             name: text("name"),
@@ -95,9 +99,9 @@ impl Manager {
             match request.command.as_str() {
                 "ping" => Ok(format!("{} is alive", self.instance_name())),
                 "status" => Ok(self.health().await.text),
-                "start_testbed" => self.start_testbed(request.config_name.as_deref()).await,
+                "start_testbed" => self.start_testbed(request).await,
                 "stop_testbed" => self.stop_testbed().await,
-                "restart" => self.restart(request.config_name.as_deref()).await,
+                "restart" => self.restart(request).await,
                 "kill_agent" => self.kill_agent(request.name.as_deref()).await,
                 other => Err(format!("unknown command {other:?}; known: {KNOWN}")),
             }
@@ -105,21 +109,26 @@ impl Manager {
         self.unless_ending(work).await.unwrap_or_else(|| Err("the agent manager is ending".to_owned()))
     }
 
-    async fn start_testbed(&self, config: Option<&str>) -> Result<String, String> {
+    async fn start_testbed(&self, request: &Request) -> Result<String, String> {
         let agents = self.backend.states().await?;
         let up: Vec<ProgramStatus> =
             agents.into_iter().filter(|agent| agent.state.has_process() || agent.state.is_wanted()).collect();
         if !up.is_empty() {
+            let asked_by = self.wanted().as_ref().and_then(|wanted| wanted.asked_by.clone());
+            if !request.id.is_empty() && asked_by.as_ref() == Some(&request.id) {
+                return Ok(format!("the testbed was started by this very command before: {}", listing(&up)));
+            }
             return Err(format!("the testbed runs already: {}; send stop_testbed first", listing(&up)));
         }
-        let plan = plan_of(&self.config, config).map_err(|error| error.to_string())?;
-        self.start(&plan).await
+        let plan =
+            plan_of(&self.config, request.config_name.as_deref()).map_err(|error| error.to_string())?;
+        self.start(&plan, &request.id).await
     }
 
-    async fn start(&self, plan: &Plan) -> Result<String, String> {
+    async fn start(&self, plan: &Plan, asked_by: &str) -> Result<String, String> {
         plan.namespace.clone_into(&mut self.namespace());
         // Noted before the first process exists: whoever kills the manager now finds a resumed testbed.
-        self.want(Some(wanted(plan)));
+        self.want(Some(wanted(plan, asked_by)));
         let started = self.backend.start(plan, false).await.and_then(|states| {
             let (up, failed): (Vec<_>, Vec<_>) =
                 states.into_iter().partition(|agent| agent.state == State::Running);
@@ -150,16 +159,16 @@ impl Manager {
     }
 
     /// Stops the testbed and starts it with its configuration as it is now.
-    async fn restart(&self, config: Option<&str>) -> Result<String, String> {
+    async fn restart(&self, request: &Request) -> Result<String, String> {
         let current = self.wanted().clone();
-        let Some(config) = config.map(str::to_owned).or_else(|| current.map(|wanted| wanted.config)) else {
+        let Some(config) = request.config_name.clone().or_else(|| current.map(|wanted| wanted.config)) else {
             let stopped = self.stop_testbed().await?;
             return Ok(format!("{stopped}; no testbed was wanted, so none was started"));
         };
         // Read before anything is stopped: a mistake in the file costs no running testbed.
         let plan = plan_of(&self.config, Some(&config)).map_err(|error| error.to_string())?;
         self.stop_testbed().await?;
-        self.start(&plan).await
+        self.start(&plan, &request.id).await
     }
 
     async fn kill_agent(&self, name: Option<&str>) -> Result<String, String> {

@@ -19,6 +19,9 @@ pub(super) struct Wanted {
     pub(super) namespace: String,
     /// Names of its programs.
     pub(super) programs: Vec<String>,
+    /// Message id of the command that asked for it: one delivered again after a crash was obeyed.
+    #[serde(default)]
+    pub(super) asked_by: Option<String>,
     /// When it was asked for.
     pub(super) since: DateTime<Utc>,
 }
@@ -70,6 +73,7 @@ mod tests {
             config: "/x/a.toml".to_owned(),
             namespace: "a".to_owned(),
             programs: vec!["workflow-runner".to_owned()],
+            asked_by: Some("m1".to_owned()),
             since: Utc::now(),
         };
         desired.write(&wanted).unwrap();

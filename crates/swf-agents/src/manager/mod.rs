@@ -256,11 +256,12 @@ fn plan_of(config: &ManagerConfig, name: Option<&str>) -> Result<Plan, plan::Err
     Plan::load(config.config_dir.as_deref(), name, external)
 }
 
-fn wanted(plan: &Plan) -> Wanted {
+fn wanted(plan: &Plan, asked_by: &str) -> Wanted {
     Wanted {
         config: plan.config.clone(),
         namespace: plan.namespace.clone(),
         programs: plan.programs(),
+        asked_by: Some(asked_by.to_owned()),
         since: Utc::now(),
     }
 }

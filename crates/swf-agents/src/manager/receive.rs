@@ -37,6 +37,10 @@ impl Answered {
     }
 
     fn keep(&mut self, id: String, answer: Value) {
+        if id.is_empty() {
+            // A broker that names no messages cannot tell a repetition.
+            return;
+        }
         if self.0.len() == KEPT_ANSWERS {
             self.0.pop_front();
         }
@@ -108,12 +112,11 @@ impl Manager {
     /// Does one command, answers and acknowledges it.
     pub(super) async fn serve(&self, job: Job, answered: &mut Answered) {
         let Job { request, delivery } = job;
-        let id = delivery.headers.get("message-uid").unwrap_or_else(|| delivery.message_id()).to_owned();
-        let answer = match answered.find(&id) {
+        let answer = match answered.find(&request.id) {
             Some(answer) => answer,
             None => {
                 let answer = self.answer(&request).await;
-                answered.keep(id, answer.clone());
+                answered.keep(request.id.clone(), answer.clone());
                 answer
             }
         };

@@ -25,6 +25,7 @@ mod task;
 pub use lock::Lock;
 pub use log::LogFile;
 pub use parent::{PARENT_VARIABLE, die_with_parent};
+pub(crate) use processes::clear_leftovers;
 pub use program::{Program, ProgramStatus, State};
 pub use rustix::process::Signal;
 pub use supervisor::Supervisor;

@@ -1,6 +1,19 @@
 //! What the system says about processes that are not our children.
 
-use rustix::process::{Pid, test_kill_process, test_kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process, test_kill_process_group};
+
+/// Kills what an ended group leader left. Does nothing while there is a process of that number: it
+/// lives still, or the number belongs to somebody else by now.
+pub(crate) fn clear_leftovers(leader: u32) {
+    let Some(group) = i32::try_from(leader).ok().and_then(Pid::from_raw) else { return };
+    if test_kill_process(group).is_ok() || group_is_gone(group) {
+        return;
+    }
+    match kill_process_group(group, Signal::KILL) {
+        Ok(()) => tracing::warn!(group = leader, "killed what process {leader} left behind"),
+        Err(error) => tracing::warn!(%error, group = leader, "cannot kill what process {leader} left behind"),
+    }
+}
 
 /// Whether nothing of the process group lives. Processes that have ended and only wait for init to
 /// collect them do not live; some inits of containers do that late or never.

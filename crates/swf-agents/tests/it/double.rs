@@ -1,7 +1,7 @@
 //! An in-process stand-in for the monitor: the rows agents write, kept in memory, with the answers, the status codes
 //! and the "already exists" words of the REST contract, and the additive batch calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ pub struct Rows {
     pub calls: Vec<String>,
     /// Calls still to be answered with 503, as a monitor behind a proxy does while it restarts.
     pub unavailable: usize,
+    /// Place of each slice in its table, by file name and number.
+    slices: HashMap<(String, i64), usize>,
     /// Slices that were asked to leave a final state.
     pub completed_twice: usize,
 }
@@ -90,6 +92,18 @@ fn text<'a>(row: &'a Map<String, Value>, key: &str) -> &'a str {
     row.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
+fn slice_key(slice: &Value) -> (String, i64) {
+    (slice["tf_filename"].as_str().unwrap().to_owned(), slice["slice_id"].as_i64().unwrap())
+}
+
+fn same_text(value: Option<&Value>, wanted: &str) -> bool {
+    match value {
+        Some(Value::String(text)) => text == wanted,
+        Some(Value::Number(number)) => number.as_i64().is_some_and(|n| wanted.parse() == Ok(n)),
+        _ => false,
+    }
+}
+
 type Answer = (StatusCode, Value);
 
 fn ok(value: Value) -> Answer {
@@ -137,10 +151,8 @@ impl Rows {
             ("POST", [table]) => self.insert(table, body),
             ("GET", [table]) => {
                 let matches = |row: &&Map<String, Value>| {
-                    query.iter().all(|(key, wanted)| match row.get(key) {
-                        Some(Value::String(text)) => text == wanted,
-                        Some(other) => other.to_string() == *wanted,
-                        None => key == "run_number",
+                    query.iter().all(|(key, wanted)| {
+                        same_text(row.get(key), wanted) || (key == "run_number" && !row.contains_key(key))
                     })
                 };
                 ok(self.of(table).iter().filter(matches).cloned().collect())
@@ -169,11 +181,7 @@ impl Rows {
 
     fn find(&mut self, table: &str, key: &str) -> Option<&mut Map<String, Value>> {
         let (column, _) = Self::key_of(table);
-        self.of(table).iter_mut().find(|row| match row.get(column) {
-            Some(Value::String(text)) => text == key,
-            Some(other) => other.to_string() == key,
-            None => false,
-        })
+        self.of(table).iter_mut().find(|row| same_text(row.get(column), key))
     }
 
     fn insert(&mut self, table: &str, body: Value) -> Answer {
@@ -187,7 +195,7 @@ impl Rows {
             }
             _ => !unique.is_empty() && other.get(unique) == row.get(unique),
         };
-        if self.of(table).iter().any(taken) {
+        if !(unique.is_empty() && table != "workflow-definitions") && self.of(table).iter().any(taken) {
             return (StatusCode::BAD_REQUEST, json!({ unique: ["row with this value already exists."] }));
         }
         if !row.contains_key(key) {
@@ -247,16 +255,14 @@ impl Rows {
     fn slices(&mut self, body: &Value) -> Answer {
         let (mut created, mut existing) = (0, 0);
         for slice in body["slices"].as_array().unwrap() {
-            let same = |row: &Map<String, Value>| {
-                row.get("tf_filename") == slice.get("tf_filename")
-                    && row.get("slice_id") == slice.get("slice_id")
-            };
-            if self.of("tf-slices").iter().any(same) {
+            let place = self.of("tf-slices").len();
+            if self.slices.contains_key(&slice_key(slice)) {
                 existing += 1;
-            } else {
-                created += 1;
-                self.of("tf-slices").push(slice.as_object().unwrap().clone());
+                continue;
             }
+            created += 1;
+            self.slices.insert(slice_key(slice), place);
+            self.of("tf-slices").push(slice.as_object().unwrap().clone());
         }
         ok(json!({ "created": created, "existing": existing }))
     }
@@ -264,10 +270,9 @@ impl Rows {
     fn results(&mut self, body: &Value) -> Answer {
         let (mut updated, mut unchanged, mut unknown, mut twice) = (0, 0, Vec::new(), 0);
         for result in body.as_array().unwrap() {
-            let row = self.of("tf-slices").iter_mut().find(|row| {
-                ["run_number", "tf_filename", "slice_id"].iter().all(|key| row.get(*key) == result.get(*key))
-            });
-            match row {
+            let place = self.slices.get(&slice_key(result)).copied();
+            let row = place.and_then(|place| self.of("tf-slices").get_mut(place));
+            match row.filter(|row| row["run_number"] == result["run_number"]) {
                 None => unknown.push(result.clone()),
                 Some(row) if matches!(text(row, "status"), "completed" | "failed") => {
                     unchanged += 1;

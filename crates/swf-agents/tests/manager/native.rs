@@ -165,6 +165,38 @@ async fn a_killed_agent_comes_back_unless_the_kill_was_asked_for() {
 }
 
 #[tokio::test]
+async fn a_command_that_comes_twice_is_obeyed_once_and_answered_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(0).await;
+    let place = Place::new(folder.path(), broker.port, "http://127.0.0.1:9/swf-monitor");
+    let manager = Running::start(place.config());
+    let mut asker = Asker::new(&place).await;
+    let body = json!({"command": "start_testbed", "reply_to": "/queue/answers.test"}).to_string();
+    for _ in 0..2 {
+        asker.post_as(Some("u1"), body.clone()).await;
+    }
+    let (first, second) = (asker.answer().await, asker.answer().await);
+    assert_eq!((&first, &first["success"]), (&second, &json!(true)));
+
+    // Even when the manager that obeyed it is not the one that gets it again.
+    manager.end().await;
+    let data = folder.path().join("data/agent-manager");
+    let wanted = json!({"config": first["config"], "namespace": "nstest", "asked_by": "u1",
+                        "programs": ["workflow-runner", "example-data-agent"], "since": "2026-11-22T12:00:00Z"});
+    std::fs::write(data.join("ann.json"), wanted.to_string()).unwrap();
+    let manager = Running::start(place.config());
+    asker.post_as(Some("u1"), body.clone()).await;
+    let third = asker.answer().await;
+    let message = third["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("the testbed was started by this very command before: workflow-runner"),
+        "{message}"
+    );
+    assert_eq!(states(&third), BOTH);
+    manager.end().await;
+}
+
+#[tokio::test]
 async fn messages_that_are_no_commands_do_no_harm() {
     let folder = tempfile::tempdir().unwrap();
     let broker = broker(0).await;

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use swf_agents::manager::{BackendConfig, ManagerConfig, SupervisordConfig};
+use swf_agents::manager::{BackendConfig, ManagerConfig, SupervisordConfig, run_manager};
+use tokio_util::sync::CancellationToken;
 
-use crate::helpers::{alive, signal, wait_for};
-use crate::testbed::{Asker, Beats, LIMIT, Place, Running, broker, pid, states};
+use crate::helpers::{alive, members, role, role_folder, signal, wait_for};
+use crate::testbed::{Asker, Beats, LIMIT, Place, Running, broker, crypto, pid, states};
 
 /// The supervisord of `ci/setup`; `None` (said so) on machines without it.
 fn supervisord() -> Option<PathBuf> {
@@ -79,6 +80,9 @@ async fn a_supervisord_testbed_is_started_watched_and_stopped_on_command() {
     assert_eq!(log, format!("data with {path} and {path}\n"), "the chosen configuration reaches the agents");
     assert!(asker.command("start_testbed").await["error"].as_str().unwrap().contains("runs already"));
 
+    let groups = ["workflow-runner", "example-data-agent"].map(|name| pid(&started, name));
+    assert_eq!(groups.map(|group| members(group).len()), [2, 2], "each script with its child");
+
     // A crash is repaired by supervisord and told by the manager.
     signal("KILL", pid(&started, "workflow-runner"));
     beats
@@ -94,10 +98,49 @@ async fn a_supervisord_testbed_is_started_watched_and_stopped_on_command() {
     let now = asker.command("status").await;
     let runner = pid(&now, "workflow-runner");
     assert_eq!(asker.command("stop_testbed").await["message"], "1 agents were stopped");
-    assert!(!alive(runner));
+    for group in groups.into_iter().chain([runner]) {
+        wait_for("the end of the group", LIMIT, || members(group).is_empty().then_some(())).await;
+    }
     let daemon = crate::helpers::pid_in(&folder.path().join("s.pid")).unwrap();
     manager.end().await;
     wait_for("the end of supervisord", LIMIT, || (!alive(daemon)).then_some(())).await;
+}
+
+/// Role of the next test: a manager that is killed from outside.
+#[tokio::test]
+async fn role_manager() {
+    let (Some(folder), Some(command)) = (role_folder(), supervisord()) else { return };
+    crypto();
+    let port = std::fs::read_to_string(folder.join("port")).unwrap().parse().unwrap();
+    let place = Place::new(&folder, port, "http://127.0.0.1:9/swf-monitor");
+    let config = config(&place, command, &["workflow-runner", "example-data-agent"]);
+    run_manager(config, CancellationToken::new()).await.unwrap();
+}
+
+#[tokio::test]
+async fn agents_of_supervisord_outlive_a_killed_manager_and_are_taken_over() {
+    let Some(command) = supervisord() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(0).await;
+    let place = Place::new(folder.path(), broker.port, "http://127.0.0.1:9/swf-monitor");
+    std::fs::write(folder.path().join("port"), broker.port.to_string()).unwrap();
+    let mut first = role("supervisord::role_manager", folder.path());
+    let mut asker = Asker::new(&place).await;
+    let started = asker.command("start_testbed").await;
+    assert_eq!(started["success"], true, "{started}");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let manager = Running::start(config(&place, command, &["workflow-runner", "example-data-agent"]));
+    let status = asker.command("status").await;
+    assert_eq!(pid(&status, "workflow-runner"), pid(&started, "workflow-runner"));
+    let names = |answer| {
+        let mut all = states(answer);
+        all.sort();
+        all
+    };
+    assert_eq!(names(&status), ["example-data-agent RUNNING", "workflow-runner RUNNING"]);
+    manager.end().await;
+    assert!(!alive(pid(&started, "workflow-runner")));
 }
 
 #[tokio::test]

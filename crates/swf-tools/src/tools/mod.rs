@@ -3,9 +3,15 @@
 pub mod agents;
 pub mod discovery;
 pub mod logs;
+pub mod memory;
 pub mod messages;
+pub mod namespaces;
+pub mod pcs;
+pub mod runs;
+pub mod stf_files;
 pub mod system;
 pub mod testbed;
+pub mod tf_slices;
 pub mod workflows;
 
 use crate::{Bus, Cx, Error, ToolDef};
@@ -15,10 +21,16 @@ pub const GROUPS: &[&[ToolDef]] = &[
     discovery::TOOLS,
     system::TOOLS,
     agents::TOOLS,
+    namespaces::TOOLS,
     workflows::TOOLS,
     messages::TOOLS,
+    runs::TOOLS,
+    stf_files::TOOLS,
+    tf_slices::TOOLS,
     logs::TOOLS,
     testbed::TOOLS,
+    memory::TOOLS,
+    pcs::TOOLS,
 ];
 
 /// The broker, or the error that says it is not configured.

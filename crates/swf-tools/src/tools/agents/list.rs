@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use swf_db::Sql;
 
 use super::STATUSES;
-use crate::list::{List, Listing, arguments, window};
+use crate::list::{List, Listing, Order, arguments, window};
 use crate::liveness::AgentRow;
 use crate::time::Iso;
 use crate::{Cx, Error, Scope, Tool, Toolset};
@@ -93,8 +93,8 @@ impl Tool for ListAgents {
             select: crate::liveness::COLUMNS.into(),
             from: "swf_systemagent".into(),
             conditions: sql,
-            key: ("last_heartbeat", true),
-            tie: "id",
+            key: Order::descending("last_heartbeat"),
+            tie: Order::descending("id"),
             maximum: 100,
             window,
             link,

@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use swf_db::{Json, Sql};
 
-use crate::list::{List, Listing, arguments, window};
+use crate::detail::{Detail, Shape, Shown};
+use crate::list::{List, Listing, Order, arguments, window};
 use crate::time::Iso;
 use crate::{Cx, Error, Scope, Tool, Toolset};
 
@@ -26,6 +27,8 @@ pub struct ListLogs {
     pub start_time: Option<String>,
     /// At or before this time.
     pub end_time: Option<String>,
+    /// brief, normal or full.
+    pub detail: Option<String>,
     /// Rows at most; 200 when left out.
     pub limit: Option<i64>,
     /// From `next` of the earlier answer.
@@ -45,7 +48,14 @@ pub struct LogItem {
     funcname: String,
     lineno: i64,
     extra_data: Json,
+    process: i64,
+    thread: i64,
 }
+
+const SHAPE: Shape = Shape { brief: &["id", "timestamp", "level", "message"], full: &["process", "thread"] };
+
+/// Characters of a message in the brief form.
+const GIST: usize = 48;
 
 /// Severity of a level name.
 pub fn severity(level: &str) -> Result<i64, Error> {
@@ -64,7 +74,7 @@ pub fn severity(level: &str) -> Result<i64, Error> {
 
 /// `%`, `_` and the escape character itself taken literally in a LIKE pattern with `ESCAPE '!'`.
 pub fn contains(text: &str) -> String {
-    let escaped = text.to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_");
+    let escaped = text.replace('!', "!!").replace('%', "!%").replace('_', "!_");
     format!("%{escaped}%")
 }
 
@@ -74,9 +84,10 @@ impl Tool for ListLogs {
     const SCOPE: Scope = Scope::Read;
     const TOOLSET: Toolset = Toolset::Monitor;
     const EXAMPLE: &'static str = r#"{"level": "ERROR"}"#;
-    type Output = List<LogItem>;
+    type Output = List<Shown<LogItem>>;
 
-    async fn run(self, cx: &Cx) -> Result<List<LogItem>, Error> {
+    async fn run(self, cx: &Cx) -> Result<List<Shown<LogItem>>, Error> {
+        let detail = Detail::of(self.detail.as_deref())?;
         let day = TimeDelta::hours(24);
         let window = window(cx, self.start_time.as_deref(), self.end_time.as_deref(), Some(day))?;
         let mut sql = Sql::new("");
@@ -86,7 +97,7 @@ impl Tool for ListLogs {
         let execution = cx.db.dialect().json_text("extra_data", "execution_id");
         sql.filter(&format!("{execution} = ?"), self.execution_id.as_deref());
         sql.filter("level >= ?", self.level.as_deref().map(severity).transpose()?);
-        sql.filter("lower(message) LIKE ? ESCAPE '!'", self.search.as_deref().map(contains));
+        sql.filter("lower(message) LIKE lower(?) ESCAPE '!'", self.search.as_deref().map(contains));
         let link = cx.link(
             "Logs List",
             "/logs/",
@@ -99,17 +110,21 @@ impl Tool for ListLogs {
         let listing = Listing {
             cx,
             input: arguments(&self),
-            select: "id, timestamp, app_name, instance_name, levelname AS level, message, module, funcname, \
-                     lineno, extra_data"
-                .into(),
+            select: format!("{}, process, thread", super::COLUMNS),
             from: "swf_applog".into(),
             conditions: sql,
-            key: ("timestamp", true),
-            tie: "id",
+            key: Order::descending("timestamp"),
+            tie: Order::descending("id"),
             maximum: 200,
             window,
             link,
         };
-        listing.fetch().await
+        let item = |mut row: LogItem| {
+            if detail == Detail::Brief {
+                row.message = row.message.chars().take(GIST).collect();
+            }
+            detail.show(&SHAPE, row)
+        };
+        listing.fetch_with(item).await
     }
 }

@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use swf_db::{Json, Sql};
 
-use crate::list::{List, Listing, arguments, window};
+use crate::detail::{Detail, Shape, Shown};
+use crate::list::{List, Listing, Order, arguments, window};
 use crate::time::Iso;
 use crate::{Cx, Error, Scope, Tool, Toolset};
 
@@ -24,6 +25,8 @@ pub struct ListMessages {
     pub start_time: Option<String>,
     /// Sent at or before this time.
     pub end_time: Option<String>,
+    /// brief, normal or full (whole content).
+    pub detail: Option<String>,
     /// Rows at most; 200 when left out.
     pub limit: Option<i64>,
     /// From `next` of the earlier answer.
@@ -40,7 +43,12 @@ pub struct MessageItem {
     execution_id: Option<String>,
     run_id: Option<String>,
     payload_summary: String,
+    message_id: String,
+    content: Json,
 }
+
+const SHAPE: Shape =
+    Shape { brief: &["message_type", "sender_agent", "sent_at"], full: &["message_id", "content"] };
 
 #[derive(Deserialize)]
 struct MessageRow {
@@ -50,6 +58,7 @@ struct MessageRow {
     sent_at: Iso,
     execution_id: Option<String>,
     run_id: Option<String>,
+    message_id: String,
     message_content: Json,
 }
 
@@ -62,9 +71,10 @@ impl Tool for ListMessages {
     const SCOPE: Scope = Scope::Read;
     const TOOLSET: Toolset = Toolset::Monitor;
     const EXAMPLE: &'static str = r#"{"message_type": "stf_gen"}"#;
-    type Output = List<MessageItem>;
+    type Output = List<Shown<MessageItem>>;
 
-    async fn run(self, cx: &Cx) -> Result<List<MessageItem>, Error> {
+    async fn run(self, cx: &Cx) -> Result<List<Shown<MessageItem>>, Error> {
+        let detail = Detail::of(self.detail.as_deref())?;
         let hour = TimeDelta::hours(1);
         let window = window(cx, self.start_time.as_deref(), self.end_time.as_deref(), Some(hour))?;
         let mut sql = Sql::new("");
@@ -85,17 +95,19 @@ impl Tool for ListMessages {
         let listing = Listing {
             cx,
             input: arguments(&self),
-            select: "message_type, sender_agent, namespace, sent_at, execution_id, run_id, message_content"
-                .into(),
+            select: format!(
+                "message_id, message_type, sender_agent, namespace, sent_at, execution_id, run_id, {}",
+                detail.column(Detail::Normal, "message_content")
+            ),
             from: "swf_workflow_messages".into(),
             conditions: sql,
-            key: ("sent_at", true),
-            tie: "message_id",
+            key: Order::descending("sent_at"),
+            tie: Order::descending("message_id"),
             maximum: 200,
             window,
             link,
         };
-        listing.fetch_with(summarise).await
+        listing.fetch_with(|row| detail.show(&SHAPE, summarise(row))).await
     }
 }
 
@@ -109,5 +121,7 @@ fn summarise(row: MessageRow) -> MessageItem {
         execution_id: row.execution_id,
         run_id: row.run_id,
         payload_summary: content.chars().take(SUMMARY).collect(),
+        message_id: row.message_id,
+        content: row.message_content,
     }
 }

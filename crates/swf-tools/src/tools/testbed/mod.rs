@@ -34,7 +34,7 @@ pub fn how_to_start(user: &str) -> String {
 }
 
 /// A caller commands their own testbed; someone else's needs the admin scope.
-fn may_command(cx: &Cx, user: &str) -> Result<(), Error> {
+pub(super) fn may_command(cx: &Cx, user: &str) -> Result<(), Error> {
     match cx.caller.user.as_deref() {
         Some(caller) if caller != user && !cx.caller.may(Scope::Admin) => Err(Error::Forbidden(Scope::Admin)),
         _ => Ok(()),
@@ -46,6 +46,23 @@ const COMMAND_WAIT: Duration = Duration::from_secs(25);
 
 /// Sends a command to a live manager. `None`: it is of a kind that does not answer, or took too long.
 async fn command(
+    cx: &Cx,
+    manager: &AgentRow,
+    user: &str,
+    fields: &[(&str, &str)],
+) -> Result<Option<Value>, Error> {
+    let answer = ask(cx, manager, user, fields).await?;
+    match &answer {
+        Some(a) if !succeeded(a) => Err(Error::conflict(
+            format!("agent-manager-{user} answered: {}", said(a)),
+            "swf_list_logs(level='ERROR') and the manager's log files say more",
+        )),
+        _ => Ok(answer),
+    }
+}
+
+/// Sends a command to a live manager; its answer as it is, also when it says no.
+pub(super) async fn ask(
     cx: &Cx,
     manager: &AgentRow,
     user: &str,
@@ -66,17 +83,18 @@ async fn command(
         bus.send(&queue, &expires, &body).await?;
         return Ok(None);
     }
-    let answer = bus.ask(&queue, body, expires, COMMAND_WAIT).await?;
-    match &answer {
-        Some(a) if a.get("success") != Some(&Value::Bool(true)) => {
-            let text = ["error", "message"].iter().find_map(|k| a.get(*k)).and_then(Value::as_str);
-            Err(Error::conflict(
-                format!("agent-manager-{user} answered: {}", text.unwrap_or("failed without a reason")),
-                "swf_list_logs(level='ERROR') and the manager's log files say more",
-            ))
-        }
-        _ => Ok(answer),
-    }
+    bus.ask(&queue, body, expires, COMMAND_WAIT).await
+}
+
+/// Whether a manager's answer says that the command was done.
+pub(super) fn succeeded(answer: &Value) -> bool {
+    answer.get("success") == Some(&Value::Bool(true))
+}
+
+/// What a manager's answer says in words.
+pub(super) fn said(answer: &Value) -> &str {
+    let text = ["error", "message"].iter().find_map(|k| answer.get(*k)).and_then(Value::as_str);
+    text.unwrap_or("failed without a reason")
 }
 
 /// The live manager of a user, or the error that says how to start one.

@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use swf_db::{Json, Sql};
 
-use crate::list::{List, Listing, Window, arguments, window};
+use crate::detail::{Detail, Shape, Shown};
+use crate::list::{List, Listing, Order, Window, arguments, window};
 use crate::time::Iso;
 use crate::{Cx, Error, Scope, Tool, Toolset};
 
@@ -26,6 +27,8 @@ pub struct ListWorkflowExecutions {
     pub start_time: Option<String>,
     /// Started at or before this time.
     pub end_time: Option<String>,
+    /// brief, normal or full.
+    pub detail: Option<String>,
     /// Rows at most; 100 when left out.
     pub limit: Option<i64>,
     /// From `next` of the earlier answer.
@@ -43,7 +46,11 @@ pub struct ExecutionItem {
     start_time: Iso,
     end_time: Option<Iso>,
     parameter_values: Json,
+    performance_metrics: Json,
 }
+
+const SHAPE: Shape =
+    Shape { brief: &["execution_id", "status", "start_time"], full: &["performance_metrics"] };
 
 impl Tool for ListWorkflowExecutions {
     const NAME: &'static str = "swf_list_workflow_executions";
@@ -51,9 +58,10 @@ impl Tool for ListWorkflowExecutions {
     const SCOPE: Scope = Scope::Read;
     const TOOLSET: Toolset = Toolset::Monitor;
     const EXAMPLE: &'static str = r#"{"currently_running": true}"#;
-    type Output = List<ExecutionItem>;
+    type Output = List<Shown<ExecutionItem>>;
 
-    async fn run(self, cx: &Cx) -> Result<List<ExecutionItem>, Error> {
+    async fn run(self, cx: &Cx) -> Result<List<Shown<ExecutionItem>>, Error> {
+        let detail = Detail::of(self.detail.as_deref())?;
         let running = self.currently_running == Some(true);
         let status = self.status.as_deref().map(super::status).transpose()?;
         if running && status.as_deref().is_some_and(|s| s != "running") {
@@ -84,19 +92,22 @@ impl Tool for ListWorkflowExecutions {
         let listing = Listing {
             cx,
             input: arguments(&self),
-            select: "e.execution_id, d.workflow_name, e.namespace, e.status, e.executed_by, e.start_time, \
-                     e.end_time, e.parameter_values"
-                .into(),
+            select: format!(
+                "e.execution_id, d.workflow_name, e.namespace, e.status, e.executed_by, e.start_time, \
+                 e.end_time, {}, {}",
+                detail.column(Detail::Normal, "e.parameter_values"),
+                detail.column(Detail::Full, "e.performance_metrics")
+            ),
             from:
                 "swf_workflow_executions e JOIN swf_workflow_definitions d ON d.id = e.workflow_definition_id"
                     .into(),
             conditions: sql,
-            key: ("e.start_time", true),
-            tie: "e.execution_id",
+            key: Order::descending("e.start_time"),
+            tie: Order::descending("e.execution_id"),
             maximum: 100,
             window,
             link,
         };
-        listing.fetch().await
+        listing.fetch_with(|row: ExecutionItem| detail.show(&SHAPE, row)).await
     }
 }

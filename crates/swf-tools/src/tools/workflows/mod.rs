@@ -1,6 +1,10 @@
 //! Workflow executions: what runs, how far it is, starting and stopping.
 
+pub mod end;
+pub mod get_execution;
+pub mod list_definitions;
 pub mod list_executions;
+pub mod list_monitors;
 pub mod monitor;
 pub mod start;
 pub mod stop;
@@ -13,10 +17,14 @@ use crate::{Cx, Error, ToolDef};
 
 /// The group's tools.
 pub const TOOLS: &[ToolDef] = &[
+    ToolDef::of::<list_definitions::ListWorkflowDefinitions>(),
     ToolDef::of::<list_executions::ListWorkflowExecutions>(),
+    ToolDef::of::<get_execution::GetWorkflowExecution>(),
     ToolDef::of::<monitor::GetWorkflowMonitor>(),
+    ToolDef::of::<list_monitors::ListWorkflowMonitors>(),
     ToolDef::of::<start::StartWorkflow>(),
     ToolDef::of::<stop::StopWorkflow>(),
+    ToolDef::of::<end::EndExecution>(),
 ];
 
 /// What an execution's status can be.

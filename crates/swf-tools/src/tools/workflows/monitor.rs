@@ -170,7 +170,7 @@ async fn key_messages(cx: &Cx, id: &str) -> Result<Vec<KeyMessage>, Error> {
 }
 
 /// Messages of an execution, and the run numbers named in them or recorded by the runner.
-async fn runs_of(cx: &Cx, execution: &ExecutionRow) -> Result<(i64, Vec<i64>), Error> {
+pub(super) async fn runs_of(cx: &Cx, execution: &ExecutionRow) -> Result<(i64, Vec<i64>), Error> {
     let sql = Sql::new("SELECT run_id, count(*) FROM swf_workflow_messages WHERE execution_id =")
         .with("? GROUP BY run_id ORDER BY run_id", [execution.execution_id.as_str().into()]);
     let rows: Vec<(Option<String>, i64)> = cx.db.fetch_all(&sql).await?;
