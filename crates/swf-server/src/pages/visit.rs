@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::ConnectInfo;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
@@ -54,14 +55,14 @@ impl From<Error> for Failure {
 
 impl Visit {
     /// Reads a request; the visit comes back in any case, so that a failure has its frame.
-    pub async fn new(pages: Arc<Pages>, request: &Request) -> (Visit, Result<(), Failure>) {
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());
-        let (caller, known) = match pages.app.auth.caller(request.headers(), peer).await {
+    pub async fn new(pages: Arc<Pages>, request: &Parts) -> (Visit, Result<(), Failure>) {
+        let peer = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());
+        let (caller, known) = match pages.app.auth.caller(&request.headers, peer).await {
             Ok(caller) => (caller, Ok(())),
             Err(AuthError::Refused(why)) => (Caller::anonymous(None), Err(Failure::Refused(why))),
             Err(AuthError::Unavailable(e)) => (Caller::anonymous(None), Err(e.into())),
         };
-        let raw = request.uri().path();
+        let raw = request.uri.path();
         let gate = Gate { service: pages.app.service.clone(), caller, surface: Surface::Page };
         let mut visit = Visit {
             pages,
@@ -70,9 +71,9 @@ impl Visit {
             root: root(raw),
             query: Vec::new(),
             refresh: None,
-            json: wants_json(request.headers()),
+            json: wants_json(&request.headers),
         };
-        let read = visit.read(request.uri().query().unwrap_or_default());
+        let read = visit.read(request.uri.query().unwrap_or_default());
         (visit, known.and(read.map_err(Failure::from)))
     }
 
