@@ -189,9 +189,34 @@ struct Frame<'a> {
 pub fn environment() -> Result<Environment<'static>, minijinja::Error> {
     let mut env = Environment::new();
     env.set_undefined_behavior(UndefinedBehavior::Strict);
+    env.set_formatter(|out, state, value| match value.as_str() {
+        Some(text) if !value.is_safe() => escape(out, text),
+        _ => minijinja::escape_formatter(out, state, value),
+    });
     env.add_template("page.html", include_str!("templates/page.html"))?;
     env.add_template("parts.html", include_str!("templates/parts.html"))?;
     Ok(env)
+}
+
+/// All that HTML needs, in texts and in quoted attributes; slashes stay, so that addresses can be read.
+fn escape(out: &mut minijinja::Output<'_>, text: &str) -> Result<(), minijinja::Error> {
+    for part in text.split_inclusive(['&', '<', '>', '"', '\'']) {
+        let Some(last) = part.chars().next_back() else { continue };
+        let entity = match last {
+            '&' => "&amp;",
+            '<' => "&lt;",
+            '>' => "&gt;",
+            '"' => "&quot;",
+            '\'' => "&#x27;",
+            _ => {
+                out.write_str(part)?;
+                continue;
+            }
+        };
+        out.write_str(part.get(..part.len() - 1).unwrap_or_default())?;
+        out.write_str(entity)?;
+    }
+    Ok(())
 }
 
 /// A page as HTML.

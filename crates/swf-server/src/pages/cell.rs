@@ -90,7 +90,7 @@ impl Look {
             Value::Bool(b) => boolean(key, *b),
             Value::Number(n) => number(key, n),
             Value::String(s) if s.is_empty() => Cell { kind: "none", text: "–".into(), ..Cell::default() },
-            Value::String(s) => match moment(s).filter(|_| href.is_empty()) {
+            Value::String(s) => match moment(s).filter(|_| href.is_empty() || tells_time(key)) {
                 Some(time) => self.time(time),
                 None if STATES.contains(&key) => badge(s),
                 None => text(s),
@@ -142,6 +142,11 @@ impl Look {
 /// Browsers take these for steps in the path however they are written, so no link can carry them.
 fn names(value: &str) -> bool {
     !matches!(value, "" | "." | ".." | "N/A")
+}
+
+/// A name may look like a time; a field that is called one is one.
+fn tells_time(key: &str) -> bool {
+    key.ends_with("_at") || key.ends_with("time") || key == "timestamp"
 }
 
 fn rule(key: &str) -> Option<&'static str> {

@@ -68,11 +68,20 @@ pub fn frame(visit: &Visit, page: &Page, params: &Params, answer: &Value) -> Bod
         title: page.titled(params),
         lead: page.lead.to_owned(),
         notices: notices(&look, answer),
-        also: links(&visit.root, &visit.gate.service.settings.base_url, answer),
+        also: others(visit, answer),
         as_of: as_of(&look, answer),
         live: true,
         ..Body::default()
     }
+}
+
+/// The links of an answer, without those to the page itself.
+fn others(visit: &Visit, answer: &Value) -> Vec<Anchor> {
+    let parts: Vec<String> = visit.segments.iter().map(|s| swf_tools::links::encode(s)).collect();
+    let own = visit.link(&format!("/{}/", parts.join("/")));
+    let mut all = links(&visit.root, &visit.gate.service.settings.base_url, answer);
+    all.retain(|a| a.href.split('?').next() != Some(own.as_str()));
+    all
 }
 
 /// What an answer says about its own limits.

@@ -28,20 +28,12 @@ pub async fn show(visit: &Visit, page: &Page, record: &Record, params: &Params) 
     if let Some(up) = catalog::at(record.list) {
         body.crumbs.push(Anchor::new(up.title, visit.link(up.path)));
     }
-    // The only link of most records is the page itself.
-    let here = visit.here([]);
-    body.also.retain(|a| a.href != here && !same_page(visit, &a.href));
     body.blocks = blocks(&look, "", &answer);
     let sections = record.sections.iter().filter_map(|s| section(visit, s, params, &answer));
     for part in join_all(sections).await {
         body.blocks.extend(part);
     }
     Ok(Answered::Page(body))
-}
-
-fn same_page(visit: &Visit, href: &str) -> bool {
-    let path: Vec<String> = visit.segments.iter().map(|s| swf_tools::links::encode(s)).collect();
-    href == visit.link(&format!("/{}/", path.join("/")))
 }
 
 /// A path that names nothing is not found, whether the name is unknown or cannot be one.

@@ -66,7 +66,9 @@ fn add(look: &Look, title: &str, value: &Value, depth: usize, out: &mut Vec<Bloc
             let shown = map.iter().filter(|(k, _)| depth > 0 || !FRAME.contains(&k.as_str()));
             let (parts, fields): (Vec<_>, Vec<_>) = shown.partition(|(_, v)| depth < DEPTH && is_part(v));
             if !fields.is_empty() {
-                let rows = fields.into_iter().map(|(k, v)| (label(k), look.field(k, v))).collect();
+                // Inside a record stand names that people gave: they stay as they are.
+                let name = |k: &str| if depth == 0 { label(k) } else { k.to_owned() };
+                let rows = fields.into_iter().map(|(k, v)| (name(k), look.field(k, v))).collect();
                 out.push(Block::Fields { title: title.to_owned(), rows });
             }
             for (key, part) in parts {

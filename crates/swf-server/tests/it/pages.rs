@@ -54,7 +54,7 @@ async fn nothing_that_anybody_wrote_becomes_markup() {
             assert_eq!(text.matches("<script ").count(), 1, "{path}");
         }
         let agent = site.page(&format!("/workflow/agents/{}/", encode(ODD))).await;
-        assert!(agent.contains("a&#x2f;b c.d%2F&lt;script&gt;"), "{agent}");
+        assert!(agent.contains("a/b c.d%2F&lt;script&gt;"), "{agent}");
     })
     .await;
 }
