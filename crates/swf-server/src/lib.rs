@@ -77,7 +77,11 @@ impl Server {
     }
 }
 
-async fn serve_http(listener: TcpListener, router: Router, shutdown: CancellationToken) -> anyhow::Result<()> {
+async fn serve_http(
+    listener: TcpListener,
+    router: Router,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     // Without this, small event-stream frames wait for the peer's delayed acknowledgement.
     let listener = listener.tap_io(|stream| {
         if let Err(e) = stream.set_nodelay(true) {
@@ -86,7 +90,8 @@ async fn serve_http(listener: TcpListener, router: Router, shutdown: Cancellatio
     });
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let ended = shutdown.clone();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(async move { ended.cancelled().await });
+    let serving =
+        axum::serve(listener, service).with_graceful_shutdown(async move { ended.cancelled().await });
     let cut = async {
         shutdown.cancelled().await;
         tokio::time::sleep(DRAIN).await;

@@ -6,9 +6,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use swf_agents::Kind;
 use tokio_util::sync::CancellationToken;
-use toml::Value;
 
-use crate::config::{self, Loaded};
+use crate::config::{self, Loaded, Source};
 use crate::logging::{self, LogFormat};
 use crate::roles::Role;
 use crate::up::{Ports, Up};
@@ -24,6 +23,9 @@ struct Cli {
     /// Configuration file [default: swf.toml in the data folder]
     #[arg(long, global = true)]
     config: Option<PathBuf>,
+    /// Configuration as a supervising swf settled it: nothing else is read
+    #[arg(long, global = true, hide = true, conflicts_with = "config")]
+    effective: Option<PathBuf>,
     /// Form of log lines on standard error
     #[arg(long, global = true, value_enum, default_value = "text")]
     log_format: LogFormat,
@@ -179,8 +181,12 @@ async fn execute(cli: Cli) -> anyhow::Result<()> {
         print!("{}", tools::list(json));
         return Ok(());
     }
-    let flags: Vec<(&str, Value)> = Vec::new();
-    let loaded = config::load(cli.data_dir.as_deref(), cli.config.as_deref(), &flags)?;
+    let file = match (&cli.effective, &cli.config) {
+        (Some(file), _) => Source::Only(file),
+        (None, Some(file)) => Source::Named(file),
+        (None, None) => Source::Usual,
+    };
+    let loaded = config::load(cli.data_dir.as_deref(), &file)?;
     match cli.command {
         Command::Demo { .. } | Command::Up => hosted(cli, loaded).await,
         Command::Config(ConfigCommand::Show) => {
@@ -213,7 +219,10 @@ async fn hosted(cli: Cli, loaded: Loaded) -> anyhow::Result<()> {
         _ => {
             let up = Up::start(loaded, Ports::AsConfigured).await?;
             let url = up.role.url()?;
-            println!("monitor   {url}/\nMCP       {url}/mcp/\ndata      {}\nCtrl-C ends everything", up.role.files.root().display());
+            println!(
+                "monitor   {url}/\nMCP       {url}/mcp/\ndata      {}\nCtrl-C ends everything",
+                up.role.files.root().display()
+            );
             shutdown.cancelled().await;
             up.down().await;
             Ok(())
@@ -222,14 +231,14 @@ async fn hosted(cli: Cli, loaded: Loaded) -> anyhow::Result<()> {
 }
 
 async fn daemon_or_command(cli: Cli, loaded: Loaded) -> anyhow::Result<()> {
-    let config_file = match &cli.config {
-        Some(file) => std::path::absolute(file)?,
-        None => loaded.data_dir.join("swf.toml"),
-    };
     let ship = matches!(cli.command, Command::Agent { .. });
     let daemon = matches!(
         cli.command,
-        Command::Agent { .. } | Command::AgentManager | Command::Serve | Command::Broker | Command::Mcp { .. }
+        Command::Agent { .. }
+            | Command::AgentManager
+            | Command::Serve
+            | Command::Broker
+            | Command::Mcp { .. }
     );
     let logs = logging::start(cli.log_format, if daemon { &cli.log_level } else { "warn" }, ship);
     let role = Role::new(loaded)?;
@@ -243,7 +252,7 @@ async fn daemon_or_command(cli: Cli, loaded: Loaded) -> anyhow::Result<()> {
     match cli.command {
         Command::Serve => role.serve(shutdown).await,
         Command::Broker => role.broker_role(shutdown).await,
-        Command::AgentManager => role.manager(&config_file, shutdown).await,
+        Command::AgentManager => role.manager(shutdown).await,
         Command::Agent { kind, testbed_config, instance } => {
             role.agent(kind, testbed_config.as_deref(), instance, logs, shutdown).await
         }
