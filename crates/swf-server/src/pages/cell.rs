@@ -66,7 +66,7 @@ const GOOD: &[&str] = &[
 ];
 const DOUBTFUL: &[&str] = &[
     "warning", "warn", "pending", "queued", "processing", "paused", "terminated", "holding", "starting",
-    "unknown", "stale", "exited", "cancelled", "closed", "brokeroff", "test", "draft", "throttled",
+    "unknown", "stale", "degraded", "exited", "cancelled", "closed", "brokeroff", "test", "draft", "throttled",
 ];
 const BAD: &[&str] =
     &["error", "critical", "failed", "broken", "aborted", "fatal", "offline", "unhealthy", "bad", "missing", "dead"];
@@ -101,10 +101,22 @@ impl Look {
                 text(&words.join(", "))
             }
             Value::Object(map) if map.is_empty() => Cell { kind: "none", text: "–".into(), ..Cell::default() },
-            Value::Array(_) | Value::Object(_) => json(value),
+            Value::Object(map) => self.next_call(map).unwrap_or_else(|| json(value)),
+            Value::Array(_) => json(value),
         };
         let leads = !href.is_empty() && matches!(cell.kind, "text" | "number" | "badge" | "time");
-        Cell { href: if leads { href } else { String::new() }, ..cell }
+        if leads && cell.href.is_empty() { Cell { href, ..cell } } else { cell }
+    }
+
+    /// A call that an answer proposes: the page of the tool, with the arguments filled in if it only looks.
+    fn next_call(&self, map: &Map<String, Value>) -> Option<Cell> {
+        let tool = swf_tools::registry::find(map.get("tool")?.as_str()?)?;
+        let arguments = map.get("arguments")?.as_object()?;
+        let given = arguments.iter().map(|(n, v)| (n.clone(), plain(v)));
+        let words: Vec<String> = given.clone().map(|(n, v)| format!("{n}={v}")).collect();
+        let query = if tool.hints.read_only { format!("?{}", super::visit::joined(given)) } else { String::new() };
+        let href = link(&self.root, &format!("/tools/{}/{query}", tool.name));
+        Some(Cell { kind: "text", text: format!("{} {}", tool.name, words.join(" ")), href, ..Cell::default() })
     }
 
     /// A time in the display zone, with its age.

@@ -342,7 +342,7 @@ pub const PAGES: &[Page] = &[
     Page {
         path: "/logs/",
         title: "Logs",
-        lead: "Log entries of all agents, newest first. `level` means that level and above.",
+        lead: "Log entries of all agents, newest first; a level stands for itself and those above.",
         view: View::List(List {
             records: newest_first("logs"),
             reach: Reach::Narrowed(&["execution_id", "instance_name"]),

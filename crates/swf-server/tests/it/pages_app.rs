@@ -9,6 +9,7 @@ use swf_db::testing::{self, TestDb};
 use swf_server::app::App;
 use swf_server::auth::{self, Auth};
 use swf_server::{Server, mcp, rest};
+use swf_tools::panda::{self, seed};
 use swf_tools::tables::SCHEMA;
 use swf_tools::{Clock, Scope, Service, Settings, accounts};
 use tokio::net::TcpListener;
@@ -24,6 +25,7 @@ pub struct Site {
     token: String,
     client: Client,
     ended: CancellationToken,
+    _panda: Option<tempfile::TempDir>,
 }
 
 /// An answer, read.
@@ -45,7 +47,25 @@ impl Site {
         Self::with(db, prefix, auth::Config::default()).await
     }
 
+    /// With a synthetic production.
+    pub async fn with_panda(db: &TestDb, prefix: &str) -> Site {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("panda.sqlite3").display());
+        let made = seed::open(&url).await.unwrap();
+        let plan = seed::Plan { jobs: 200, days: 10, ..seed::Plan::demo(Clock::System.now().naive_utc()) };
+        seed::seed(&made, &plan).await.unwrap();
+        made.close().await;
+        let panda = panda::open(&url, panda::Settings::default()).await.unwrap();
+        let mut site = Self::made(db, prefix, auth::Config::default(), Some(panda)).await;
+        site._panda = Some(folder);
+        site
+    }
+
     pub async fn with(db: &TestDb, prefix: &str, auth: auth::Config) -> Site {
+        Self::made(db, prefix, auth, None).await
+    }
+
+    async fn made(db: &TestDb, prefix: &str, auth: auth::Config, panda: Option<panda::Panda>) -> Site {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let db = db.db.clone();
         let token = accounts::create_token(&db, Clock::System.now(), "alice", Scope::Admin).await.unwrap();
@@ -53,7 +73,7 @@ impl Site {
         let root = format!("http://{}{prefix}", listener.local_addr().unwrap());
         let service = Arc::new(Service {
             db: db.clone(),
-            panda: None,
+            panda,
             bus: None,
             clock: Clock::System,
             settings: Settings { base_url: root.clone(), ..Settings::default() },
@@ -64,7 +84,7 @@ impl Site {
         let ended = CancellationToken::new();
         tokio::spawn(server.run(listener, ended.clone()));
         let client = Client::builder().redirect(redirect::Policy::none()).no_proxy().build().unwrap();
-        Site { root, db, token, client, ended }
+        Site { root, db, token, client, ended, _panda: None }
     }
 
     /// An answer by address.
@@ -170,4 +190,9 @@ impl Site {
 /// Runs a test against a server below a prefix on each engine.
 pub async fn on_each<F: AsyncFn(Site)>(test: F) {
     testing::on_each_db(Some(&SCHEMA), async |db| test(Site::start(&db, "/swf-monitor").await).await).await;
+}
+
+/// The same, with a synthetic production in PanDA.
+pub async fn on_each_with_panda<F: AsyncFn(Site)>(test: F) {
+    testing::on_each_db(Some(&SCHEMA), async |db| test(Site::with_panda(&db, "/swf-monitor").await).await).await;
 }
