@@ -35,7 +35,9 @@ pub async fn call(role: &Role, name: &str, arguments: Value) -> anyhow::Result<V
     let client = swf_client::Client::new(&config)?;
     client.call_tool(name, arguments).await.map_err(|e| match role.files.running() {
         Some(_) => anyhow::anyhow!("{e}"),
-        None => anyhow::anyhow!("{e}; nothing runs from {}, start it with `swf up`", role.files.root().display()),
+        None => {
+            anyhow::anyhow!("{e}; nothing runs from {}, start it with `swf up`", role.files.root().display())
+        }
     })
 }
 

@@ -162,7 +162,11 @@ pub fn moment(value: &swf_db::Value) -> Option<NaiveDateTime> {
 
 /// A row as a JSON object in column order.
 pub fn row_json(row: &Row) -> Map<String, Value> {
-    row.names().iter().zip(row.values()).map(|(name, value)| (name.clone(), value_json(name, value))).collect()
+    row.names()
+        .iter()
+        .zip(row.values())
+        .map(|(name, value)| (name.clone(), value_json(name, value)))
+        .collect()
 }
 
 /// A whole number of a row; zero when NULL or absent.

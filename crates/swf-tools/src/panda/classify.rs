@@ -14,7 +14,10 @@ static TEXTS: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(|| {
         ("stagein_timeout", r"file transfer timed out|timeout during stage-in|cp_timeout"),
         ("lost_heartbeat", r"lost heartbeat"),
         // `timeout=90` in an option is no time-out.
-        ("timeout", r"timeout(?:[^=\w]|$)|timed out|walltime|wall time|cpu time exceeded|tobekilled|allowed duration"),
+        (
+            "timeout",
+            r"timeout(?:[^=\w]|$)|timed out|walltime|wall time|cpu time exceeded|tobekilled|allowed duration",
+        ),
         ("segfault", r"segmentation (?:fault|violation)|sigsegv|signal 11\b"),
         ("disk_full", r"no space left|disk quota|disk full|work directory.*too large"),
         ("memory", r"out of memory|oom killer|memory limit|job has exceeded the memory"),
@@ -22,7 +25,10 @@ static TEXTS: LazyLock<Vec<(&str, Regex)>> = LazyLock::new(|| {
         ("input_missing", r"no such file|file not found|input file missing"),
         ("stagein_failed", r"failed to stage-in|stage-in failed"),
         ("stageout_failed", r"failed to stage-out|stage-out failed"),
-        ("payload_error", r"athena|traceback|uncaught exception|\bexception\b|\babort(?:ed)?\b|core dump|command not found"),
+        (
+            "payload_error",
+            r"athena|traceback|uncaught exception|\bexception\b|\babort(?:ed)?\b|core dump|command not found",
+        ),
     ];
     table.into_iter().filter_map(|(name, text)| Some((name, Regex::new(text).ok()?))).collect()
 });
@@ -79,7 +85,9 @@ fn by_code(errors: &[JobError], substatus: &str) -> Option<&'static str> {
 pub fn layer(category: &str) -> &'static str {
     match category {
         "payload_error" | "segfault" => "payload",
-        "stagein_timeout" | "stageout_timeout" | "stagein_failed" | "stageout_failed" | "input_missing" => "storage",
+        "stagein_timeout" | "stageout_timeout" | "stagein_failed" | "stageout_failed" | "input_missing" => {
+            "storage"
+        }
         "timeout" | "lost_heartbeat" | "disk_full" | "memory" | "network" => "site or limits",
         "reassigned_by_jedi" => "none: a decision of PanDA",
         _ => "not clear",

@@ -86,11 +86,14 @@ impl Fetcher {
                 .header(header::ACCEPT, accept)
                 .header(header::USER_AGENT, concat!("swf/", env!("CARGO_PKG_VERSION")));
             let host = url.host_str().unwrap_or_default().to_owned();
-            let answer = asked.send().await.map_err(|e| format!("{host} is out of reach ({})", reason(&e)))?;
+            let answer =
+                asked.send().await.map_err(|e| format!("{host} is out of reach ({})", reason(&e)))?;
             let status = answer.status();
-            let target = answer.headers().get(header::LOCATION).and_then(|l| l.to_str().ok()).map(str::to_owned);
+            let target =
+                answer.headers().get(header::LOCATION).and_then(|l| l.to_str().ok()).map(str::to_owned);
             if let (true, Some(target)) = (status.is_redirection(), target) {
-                let target = url.join(&target).map_err(|_| format!("{host} redirects to an address that is none"))?;
+                let target =
+                    url.join(&target).map_err(|_| format!("{host} redirects to an address that is none"))?;
                 url = self.check(target.as_str())?;
                 continue;
             }
@@ -104,7 +107,9 @@ impl Fetcher {
         let content_type = content_type.unwrap_or_default().to_owned();
         let (mut body, mut seen, mut cut) = (Vec::new(), 0usize, false);
         let host = url.host_str().unwrap_or_default().to_owned();
-        while let Some(chunk) = answer.chunk().await.map_err(|e| format!("{host} broke off ({})", reason(&e)))? {
+        while let Some(chunk) =
+            answer.chunk().await.map_err(|e| format!("{host} broke off ({})", reason(&e)))?
+        {
             seen += chunk.len();
             body.extend_from_slice(&chunk);
             if body.len() > 2 * self.bytes {

@@ -55,7 +55,10 @@ impl Window {
             return Err(Error::invalid("start_time", format!("{start} is not before end_time {end}")));
         }
         if now.naive_utc() - start > TimeDelta::days(DAYS_MAX as i64 + 366) {
-            return Err(Error::invalid("start_time", format!("{start} is further back than PanDA keeps jobs at hand")));
+            return Err(Error::invalid(
+                "start_time",
+                format!("{start} is further back than PanDA keeps jobs at hand"),
+            ));
         }
         Ok(Window { start, end, given })
     }
@@ -84,7 +87,9 @@ pub fn time(field: &str, text: &str) -> Result<NaiveDateTime, Error> {
         .iter()
         .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
         .or_else(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().and_then(|d| d.and_hms_opt(0, 0, 0)))
-        .ok_or_else(|| Error::invalid(field, format!("'{text}' is not an ISO 8601 time such as 2026-07-01T00:00:00Z")))
+        .ok_or_else(|| {
+            Error::invalid(field, format!("'{text}' is not an ISO 8601 time such as 2026-07-01T00:00:00Z"))
+        })
 }
 
 /// Absent and empty mean the same.
@@ -220,7 +225,8 @@ impl JobFilter {
         self.error_conditions(&mut sql);
         if let Some(storage) = &self.destinationse {
             let (condition, value) = matches(engine, "f.destinationse", storage);
-            let mut files = format!("pandaid IN (SELECT f.pandaid FROM {SCHEMA}.filestable4 f WHERE {condition}");
+            let mut files =
+                format!("pandaid IN (SELECT f.pandaid FROM {SCHEMA}.filestable4 f WHERE {condition}");
             let mut values = vec![value];
             // Rows of ended jobs carry the job's own last change, so the window prunes their partitions.
             if let Some(window) = &self.window {
@@ -313,7 +319,10 @@ pub fn component(field: &str, name: Option<&str>) -> Result<Option<(&'static str
     let found = COMPONENTS.into_iter().find(|(tool, _)| *tool == name);
     if found.is_none() {
         let names = COMPONENTS.map(|(tool, _)| tool);
-        return Err(Error::invalid(field, format!("'{name}' is not a component{}", crate::args::choices(name, &names))));
+        return Err(Error::invalid(
+            field,
+            format!("'{name}' is not a component{}", crate::args::choices(name, &names)),
+        ));
     }
     Ok(found)
 }
@@ -348,7 +357,12 @@ mod tests {
 
     #[test]
     fn unknown_components_are_named_with_the_known_ones() {
-        assert!(component("error_source", Some("pilto")).unwrap_err().to_string().contains("did you mean 'pilot'"));
+        assert!(
+            component("error_source", Some("pilto"))
+                .unwrap_err()
+                .to_string()
+                .contains("did you mean 'pilot'")
+        );
         assert_eq!(component("error_source", Some("executor")).unwrap(), Some(("executor", "exe")));
     }
 }

@@ -122,7 +122,11 @@ pub async fn page(
 
 /// Storage elements of a page's jobs. Files are kept for 30 days; a job with several destinations shows the
 /// alphabetically first.
-pub async fn destinations(panda: &Panda, catalog: &Catalog, rows: &[Row]) -> Result<HashMap<i64, String>, String> {
+pub async fn destinations(
+    panda: &Panda,
+    catalog: &Catalog,
+    rows: &[Row],
+) -> Result<HashMap<i64, String>, String> {
     if rows.is_empty() {
         return Ok(HashMap::new());
     }
@@ -138,19 +142,17 @@ pub async fn destinations(panda: &Panda, catalog: &Catalog, rows: &[Row]) -> Res
             row.get(if ended { "modificationtime" } else { "creationtime" }).and_then(moment)
         })
         .min();
-    let mut sql = Sql::new(format!(
-        "SELECT pandaid, min(destinationse) AS destinationse FROM {SCHEMA}.filestable4"
-    ));
+    let mut sql =
+        Sql::new(format!("SELECT pandaid, min(destinationse) AS destinationse FROM {SCHEMA}.filestable4"));
     sql.and_in("pandaid", rows.iter().map(|r| int(r, "pandaid").into())).and("destinationse IS NOT NULL", []);
     if let Some(oldest) = oldest {
         sql.and("modificationtime >= ?", [(oldest - TimeDelta::hours(1)).into()]);
     }
     sql.push("GROUP BY pandaid", []);
     match panda.rows(&sql).await {
-        Ok(rows) => Ok(rows
-            .iter()
-            .filter_map(|r| Some((int(r, "pandaid"), text(r, "destinationse")?)))
-            .collect()),
+        Ok(rows) => {
+            Ok(rows.iter().filter_map(|r| Some((int(r, "pandaid"), text(r, "destinationse")?))).collect())
+        }
         Err(e) => Err(format!("filestable4 could not be read, so destinationse is null: {e}")),
     }
 }
@@ -161,14 +163,22 @@ pub fn is_final(status: &str) -> bool {
 }
 
 /// A job's row as JSON with its destination and, while it has not ended, the hours since its last change.
-pub fn listed(row: &Row, fields: &[&str], destinations: &HashMap<i64, String>, now: DateTime<Utc>) -> Map<String, Value> {
+pub fn listed(
+    row: &Row,
+    fields: &[&str],
+    destinations: &HashMap<i64, String>,
+    now: DateTime<Utc>,
+) -> Map<String, Value> {
     let all = row_json(row);
     let mut out: Map<String, Value> =
         fields.iter().map(|f| ((*f).to_owned(), all.get(*f).cloned().unwrap_or(Value::Null))).collect();
     out.insert("destinationse".into(), json!(destinations.get(&int(row, "pandaid"))));
     let status = text(row, "jobstatus").unwrap_or_default();
     if !is_final(&status) {
-        let since = row.get("statechangetime").and_then(moment).or_else(|| row.get("modificationtime").and_then(moment));
+        let since = row
+            .get("statechangetime")
+            .and_then(moment)
+            .or_else(|| row.get("modificationtime").and_then(moment));
         let hours = since.map(|t| round((now.naive_utc() - t).num_seconds() as f64 / 3600.0, 1));
         out.insert("hours_in_state".into(), json!(hours));
     }

@@ -27,7 +27,8 @@ pub struct Pilot {
 
 /// Reads `pilotid`.
 pub fn pilot(pilotid: Option<&str>) -> Pilot {
-    let parts: Vec<&str> = pilotid.filter(|p| p.contains('|')).map(|p| p.split('|').collect()).unwrap_or_default();
+    let parts: Vec<&str> =
+        pilotid.filter(|p| p.contains('|')).map(|p| p.split('|').collect()).unwrap_or_default();
     let mut urls = Map::new();
     if let Some(stdout) = parts.first().filter(|s| s.starts_with("http")) {
         urls.insert("pilot_stdout".into(), json!(stdout));
@@ -91,7 +92,8 @@ pub async fn analysis(panda: &Panda, case: Case<'_>) -> Value {
     let code = pilot.map_or(0, JobError::number);
     let diag = pilot.and_then(|e| e.diag.clone()).unwrap_or_default();
     let wanted = if code == 1305 { "payload.stdout" } else { "pilotlog.txt" };
-    let mut texts: String = case.errors.iter().filter_map(|e| e.diag.as_deref()).collect::<Vec<_>>().join("\n");
+    let mut texts: String =
+        case.errors.iter().filter_map(|e| e.diag.as_deref()).collect::<Vec<_>>().join("\n");
     texts.push_str(&format!("\n{}\n{}", case.substatus, case.command));
     let found = find(panda, &case, wanted).await;
     let (log, source, name) = match found {
@@ -121,7 +123,11 @@ pub async fn analysis(panda: &Panda, case: Case<'_>) -> Value {
 }
 
 /// The log's text, its source and its name; or why there is none.
-async fn find(panda: &Panda, case: &Case<'_>, wanted: &str) -> Result<(String, &'static str, String), String> {
+async fn find(
+    panda: &Panda,
+    case: &Case<'_>,
+    wanted: &str,
+) -> Result<(String, &'static str, String), String> {
     if !panda.fetcher().has_hosts() {
         return Err("no log host is configured (PanDA monitor API, NERSC portal or log hosts)".into());
     }
@@ -201,7 +207,8 @@ mod tests {
 
     #[test]
     fn the_payload_tells_how_far_it_came() {
-        let log = "Finished processing.\nVALID: 120 a.eicrecon.edm4eic.root\nTrying upload with root to BNL\n";
+        let log =
+            "Finished processing.\nVALID: 120 a.eicrecon.edm4eic.root\nTrying upload with root to BNL\n";
         let p = phases(log);
         assert_eq!(p.get("reco_validation_passed"), Some(&json!(true)));
         assert_eq!(p.get("output_registration_failed"), Some(&json!(false)));

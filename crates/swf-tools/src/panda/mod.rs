@@ -159,8 +159,14 @@ impl Panda {
     /// A PanDA on a handle opened by other means.
     pub fn new(db: Db, settings: Settings) -> Panda {
         let fetcher = fetch::Fetcher::new(&settings);
-        let inner =
-            Inner { db, settings, once: once::Once::default(), catalog: Mutex::default(), fetcher, spent: Spent::default() };
+        let inner = Inner {
+            db,
+            settings,
+            once: once::Once::default(),
+            catalog: Mutex::default(),
+            fetcher,
+            spent: Spent::default(),
+        };
         Panda { inner: Arc::new(inner) }
     }
 
@@ -209,7 +215,8 @@ impl Panda {
             return Ok(catalog);
         }
         let catalog = Arc::new(Catalog::load(self).await?);
-        *self.inner.catalog.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), catalog.clone()));
+        *self.inner.catalog.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((Instant::now(), catalog.clone()));
         Ok(catalog)
     }
 
@@ -271,7 +278,9 @@ impl Panda {
             *self.inner.catalog.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
         match &e {
-            E::Unavailable(_) | E::Open { .. } => unavailable("does not answer (down, unreachable or out of connections)"),
+            E::Unavailable(_) | E::Open { .. } => {
+                unavailable("does not answer (down, unreachable or out of connections)")
+            }
             E::Timeout(source) if is_lock(source) => unavailable(&format!(
                 "has a table locked by somebody else for more than {} s; try again in a minute",
                 self.inner.settings.lock_timeout.as_secs()

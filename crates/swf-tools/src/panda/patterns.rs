@@ -119,7 +119,8 @@ fn expand(engine: Engine) -> String {
             format!("CROSS JOIN LATERAL (VALUES {rows}) AS v(source, code, diag) WHERE v.code <> 0")
         }
         Engine::Sqlite => {
-            let numbers: Vec<String> = (0..COMPONENTS.len()).map(|n| format!("SELECT {n} AS source")).collect();
+            let numbers: Vec<String> =
+                (0..COMPONENTS.len()).map(|n| format!("SELECT {n} AS source")).collect();
             format!("CROSS JOIN ({}) AS v WHERE {} <> 0", numbers.join(" UNION ALL "), chosen("code"))
         }
     }
@@ -135,7 +136,8 @@ fn columns(engine: Engine) -> String {
 
 fn chosen(what: &str) -> String {
     let arms = COMPONENTS.iter().enumerate();
-    let arms = arms.map(|(n, (_, p))| format!("WHEN {n} THEN j.{p}error{what}")).collect::<Vec<_>>().join(" ");
+    let arms =
+        arms.map(|(n, (_, p))| format!("WHEN {n} THEN j.{p}error{what}")).collect::<Vec<_>>().join(" ");
     format!("CASE v.source {arms} END")
 }
 

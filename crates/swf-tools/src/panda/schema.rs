@@ -414,7 +414,11 @@ impl Table {
             (Engine::Sqlite, _) | (_, Split::Whole) => String::new(),
             (_, Split::Month(c) | Split::Day(c) | Split::Million(c)) => format!(" PARTITION BY RANGE ({c})"),
         };
-        format!("CREATE TABLE {SCHEMA}.{} ({columns}, PRIMARY KEY ({})){split}", self.name, self.key.join(", "))
+        format!(
+            "CREATE TABLE {SCHEMA}.{} ({columns}, PRIMARY KEY ({})){split}",
+            self.name,
+            self.key.join(", ")
+        )
     }
 
     fn partitions(&self, from: NaiveDateTime, to: NaiveDateTime, largest_id: i64) -> Vec<String> {

@@ -42,7 +42,8 @@ pub async fn meanings(cx: &Cx, labels: &BTreeSet<String>) -> Result<Map<String, 
         sql.push(if n > 0 { "UNION ALL" } else { "" }, []);
         sql.push(part.text(), part.values().to_vec());
     }
-    let tags: Vec<Tag> = cx.db.fetch_all(&sql).await.map_err(|e| format!("production tags could not be read: {e}"))?;
+    let tags: Vec<Tag> =
+        cx.db.fetch_all(&sql).await.map_err(|e| format!("production tags could not be read: {e}"))?;
     let mut out = Map::new();
     for tag in tags {
         let words = json!({
@@ -64,7 +65,10 @@ mod tests {
 
     #[test]
     fn tags_stand_in_the_name() {
-        assert_eq!(in_name("group.EIC.26.02.0.epic_craterlake.p1080.e20.s1.r1_25000"), ["p1080", "e20", "s1", "r1"]);
+        assert_eq!(
+            in_name("group.EIC.26.02.0.epic_craterlake.p1080.e20.s1.r1_25000"),
+            ["p1080", "e20", "s1", "r1"]
+        );
         assert_eq!(in_name("epic.26.02.0.c.p1.e2.s3.r4"), ["p1", "e2", "s3", "r4"]);
         assert!(in_name("user.somebody.test").is_empty());
     }

@@ -82,7 +82,11 @@ impl TaskFilter {
                 [stale.into()],
             );
         }
-        let texts = [("username", &self.username), ("taskname", &self.taskname), ("processingtype", &self.processingtype)];
+        let texts = [
+            ("username", &self.username),
+            ("taskname", &self.taskname),
+            ("processingtype", &self.processingtype),
+        ];
         for (column, value) in texts {
             if let Some(value) = value {
                 let (condition, value) = matches(engine, column, value);
@@ -167,7 +171,11 @@ fn ids(rows: &[Row]) -> Vec<swf_db::Value> {
     rows.iter().map(|r| int(r, "jeditaskid").into()).collect()
 }
 
-async fn jobs(panda: &Panda, catalog: &Catalog, rows: &[Row]) -> Result<HashMap<i64, HashMap<String, i64>>, Error> {
+async fn jobs(
+    panda: &Panda,
+    catalog: &Catalog,
+    rows: &[Row],
+) -> Result<HashMap<i64, HashMap<String, i64>>, Error> {
     let mut out: HashMap<i64, HashMap<String, i64>> = HashMap::new();
     if rows.is_empty() {
         return Ok(out);
@@ -177,7 +185,8 @@ async fn jobs(panda: &Panda, catalog: &Catalog, rows: &[Row]) -> Result<HashMap<
     let (tables, _) = catalog.usable(&ALL)?;
     let mut sql = Sql::new("");
     for (n, table) in tables.iter().enumerate() {
-        let mut part = Sql::new(format!("SELECT jeditaskid, jobstatus, count(*) AS n FROM {SCHEMA}.{}", table.name));
+        let mut part =
+            Sql::new(format!("SELECT jeditaskid, jobstatus, count(*) AS n FROM {SCHEMA}.{}", table.name));
         part.and_in("jeditaskid", ids(rows));
         part.filter("modificationtime >= ?", oldest);
         part.push("GROUP BY jeditaskid, jobstatus", []);
@@ -206,7 +215,8 @@ async fn inputs(panda: &Panda, catalog: &Catalog, rows: &[Row]) -> Result<HashMa
     Ok(rows
         .iter()
         .map(|r| {
-            let inputs = Inputs { wanted: int(r, "wanted"), finished: int(r, "finished"), failed: int(r, "failed") };
+            let inputs =
+                Inputs { wanted: int(r, "wanted"), finished: int(r, "finished"), failed: int(r, "failed") };
             (int(r, "jeditaskid"), inputs)
         })
         .collect())
@@ -218,9 +228,8 @@ impl Facts {
         let mut out = row_json(row);
         let id = int(row, "jeditaskid");
         let jobs = self.jobs.get(&id);
-        let count = |states: &[&str]| -> i64 {
-            jobs.map_or(0, |j| states.iter().filter_map(|s| j.get(*s)).sum())
-        };
+        let count =
+            |states: &[&str]| -> i64 { jobs.map_or(0, |j| states.iter().filter_map(|s| j.get(*s)).sum()) };
         let (finished, failed) = (count(&["finished"]), count(&["failed"]));
         let queued = count(&["pending", "defined", "assigned", "waiting", "throttled", "activated"]);
         let active = count(&["sent", "starting", "running", "holding", "transferring", "merging"]);
@@ -251,7 +260,9 @@ pub fn meaning(status: &str) -> Option<&'static str> {
         "done" => "all inputs were processed",
         "finished" => "part of the inputs was processed, the rest was given up",
         "failed" => "no input was processed",
-        "exhausted" => "stopped by its scout jobs or by too many failures; waits for a person to retry or abort it",
+        "exhausted" => {
+            "stopped by its scout jobs or by too many failures; waits for a person to retry or abort it"
+        }
         "broken" => "its definition or its inputs were wrong from the start; submit it anew",
         "aborted" => "killed by a person",
         "pending" => "waits for something outside, often for inputs or for its parent task",

@@ -143,7 +143,9 @@ pub async fn usage(
     let filter = JobFilter { window: Some(limits), ..filter.clone() };
     filter.check(catalog)?;
     let (tables, _) = catalog.usable(&ENDED)?;
-    let bucket_text = bucket.map_or("''".to_owned(), |b| b.expression(engine, if by_end { "endtime" } else { "modificationtime" }));
+    let bucket_text = bucket.map_or("''".to_owned(), |b| {
+        b.expression(engine, if by_end { "endtime" } else { "modificationtime" })
+    });
     let seconds = match engine {
         Engine::Postgres => "date_part('epoch', endtime - starttime)",
         Engine::Sqlite => "(unixepoch(endtime, 'subsec') - unixepoch(starttime, 'subsec'))",

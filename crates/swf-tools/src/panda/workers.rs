@@ -49,14 +49,19 @@ pub struct WorkerFilter {
 }
 
 /// From the table: a snapshot that Harvester rewrites, so the window says how fresh a report must be.
-pub async fn from_database(panda: &Panda, catalog: &Catalog, filter: &WorkerFilter) -> Result<Vec<Workers>, Error> {
+pub async fn from_database(
+    panda: &Panda,
+    catalog: &Catalog,
+    filter: &WorkerFilter,
+) -> Result<Vec<Workers>, Error> {
     catalog.need("harvester_worker_stats")?;
     let mut sql = Sql::new(format!(
         "SELECT computingsite, status, resourcetype, jobtype, sum(n_workers) AS n, max(lastupdate) AS last_time \
          FROM {SCHEMA}.harvester_worker_stats"
     ));
     sql.and("lastupdate >= ?", [filter.since.into()]);
-    let texts = [("computingsite", &filter.site), ("status", &filter.status), ("resourcetype", &filter.resource)];
+    let texts =
+        [("computingsite", &filter.site), ("status", &filter.status), ("resourcetype", &filter.resource)];
     for (column, value) in texts {
         if let Some(value) = value {
             let (condition, value) = matches(panda.db().engine(), column, value);
@@ -97,8 +102,8 @@ pub async fn from_api(panda: &Panda, filter: &WorkerFilter) -> Result<Vec<Worker
     if answer.status != 200 {
         return Err(format!("the PanDA monitor answered {}", answer.status));
     }
-    let rows: Vec<Map<String, Value>> =
-        serde_json::from_slice(&answer.body).map_err(|_| "the PanDA monitor's answer is not a list".to_owned())?;
+    let rows: Vec<Map<String, Value>> = serde_json::from_slice(&answer.body)
+        .map_err(|_| "the PanDA monitor's answer is not a list".to_owned())?;
     let named = |row: &Map<String, Value>, name: &str| {
         row.get(name).and_then(Value::as_str).unwrap_or("unknown").to_owned()
     };

@@ -44,7 +44,11 @@ pub async fn gate(panda: Option<Panda>) -> Gate {
         settings: swf_tools::Settings::default(),
         sources: Default::default(),
     };
-    Gate { service: Arc::new(service), caller: Caller::user("tester", Scope::Read), surface: Surface::Internal }
+    Gate {
+        service: Arc::new(service),
+        caller: Caller::user("tester", Scope::Read),
+        surface: Surface::Internal,
+    }
 }
 
 /// A production in a SQLite file.

@@ -16,7 +16,10 @@ fn choice(values: &'static [Value]) -> impl Strategy<Value = Option<Value>> {
 fn filters() -> impl Strategy<Value = Map<String, Value>> {
     let lists: Vec<(&'static str, Vec<Value>)> = vec![
         ("days", vec![json!(1), json!(0.5), json!(7), json!(20)]),
-        ("username", vec![json!("synthetic-epicprod"), json!("%Example"), json!("SYNTHETIC%"), json!("nobody")]),
+        (
+            "username",
+            vec![json!("synthetic-epicprod"), json!("%Example"), json!("SYNTHETIC%"), json!("nobody")],
+        ),
         ("site", vec![json!("NERSC%"), json!("E1_BNL"), json!("%PanDA_1"), json!("e1%"), json!(r"E1\_%")]),
         ("taskid", vec![json!(36001), json!(36010), json!(1)]),
         ("reqid", vec![json!(1000), json!(1002)]),
@@ -56,7 +59,8 @@ fn filters() -> impl Strategy<Value = Map<String, Value>> {
 fn arguments(tool: &swf_tools::ToolDef, filters: &Map<String, Value>) -> Map<String, Value> {
     let schema = tool.input_schema();
     let takes = |name: &str| schema.get("properties").is_some_and(|p| p.get(name).is_some());
-    let mut out: Map<String, Value> = filters.iter().filter(|(n, _)| takes(n)).map(|(n, v)| (n.clone(), v.clone())).collect();
+    let mut out: Map<String, Value> =
+        filters.iter().filter(|(n, _)| takes(n)).map(|(n, v)| (n.clone(), v.clone())).collect();
     if takes("order") {
         let word = if tool.name == "panda_list_tasks" { "failures" } else { "oldest" };
         out.entry("order").and_modify(|v| *v = json!(word));
@@ -88,7 +92,8 @@ async fn random_filters_give_the_same_answers_on_both_engines() {
             for tool in swf_tools::tools::panda::TOOLS {
                 let drawn = filters().new_tree(&mut runner).unwrap().current();
                 let arguments = arguments(tool, &drawn);
-                let (a, b) = (answer(&lite, tool.name, &arguments).await, answer(&post, tool.name, &arguments).await);
+                let (a, b) =
+                    (answer(&lite, tool.name, &arguments).await, answer(&post, tool.name, &arguments).await);
                 assert_eq!(a, b, "round {round}: {} {}", tool.name, Value::Object(arguments));
                 if a.get("error").is_some() { errors += 1 } else { answers += 1 }
             }

@@ -25,7 +25,10 @@ async fn without_a_panda_each_tool_says_how_to_get_one() {
     for (tool, arguments) in calls() {
         let e = gate.call(tool, arguments).await.unwrap_err();
         assert_eq!(e.kind(), "unavailable", "{tool}");
-        assert!(e.to_string().contains("swf db seed panda") && e.to_string().contains("swf_*"), "{tool}: {e}");
+        assert!(
+            e.to_string().contains("swf db seed panda") && e.to_string().contains("swf_*"),
+            "{tool}: {e}"
+        );
     }
 }
 
@@ -40,7 +43,10 @@ async fn a_database_that_is_down_or_frozen_is_reported_within_the_time_limit() {
             let started = Instant::now();
             let e = plant.try_call(tool, arguments).await.unwrap_err();
             assert!(started.elapsed() < Duration::from_secs(5), "{tool} took {:?}", started.elapsed());
-            assert!(e.to_string().contains("does not answer") || e.to_string().contains("is silent"), "{tool}: {e}");
+            assert!(
+                e.to_string().contains("does not answer") || e.to_string().contains("is silent"),
+                "{tool}: {e}"
+            );
             assert!(e.to_string().contains("swf_*"), "{tool} does not say what still works: {e}");
         }
     }
@@ -130,7 +136,8 @@ fn as_role(url: &str, role: &str) -> String {
     let rest = rest.split_once('@').map_or(rest, |(_, host)| host);
     if url.contains("user=") {
         let (base, query) = rest.split_once('?').unwrap();
-        let kept: Vec<&str> = query.split('&').filter(|p| !p.starts_with("user=") && !p.starts_with("password=")).collect();
+        let kept: Vec<&str> =
+            query.split('&').filter(|p| !p.starts_with("user=") && !p.starts_with("password=")).collect();
         return format!("{scheme}://{base}?{}&user={role}&password=secret", kept.join("&"));
     }
     format!("{scheme}://{role}:secret@{rest}")
@@ -154,7 +161,10 @@ async fn a_lock_and_a_slow_query_end_at_their_limits() {
         drop(tx);
         let slow = Sql::new("SELECT pg_sleep(30)");
         let started = Instant::now();
-        assert!(p.panda.rows_within(&slow, Duration::from_millis(200)).await.unwrap().is_none(), "the walk is cut off");
+        assert!(
+            p.panda.rows_within(&slow, Duration::from_millis(200)).await.unwrap().is_none(),
+            "the walk is cut off"
+        );
         let e = p.panda.rows(&Sql::new("SELECT CAST(pg_sleep(30) AS text)")).await.unwrap_err();
         assert!(e.to_string().contains("narrow the time window"), "{e}");
         assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());

@@ -26,14 +26,22 @@ async fn server(pages: Vec<(&'static str, u16, &'static str, String)>) -> String
                 let text = String::from_utf8_lossy(&request[..n]).into_owned();
                 let target = text.split_whitespace().nth(1).unwrap_or("/").to_owned();
                 let path = target.split('?').next().unwrap_or("/").to_owned();
-                let (status, kind, body) = pages.get(&path).cloned().unwrap_or((404, "text/plain", "no".into()));
+                let (status, kind, body) =
+                    pages.get(&path).cloned().unwrap_or((404, "text/plain", "no".into()));
                 if status == 599 {
                     // Says nothing, and holds the line until the other side gives up.
                     let _ = socket.read(&mut request).await;
                     return;
                 }
-                let location = if (300..400).contains(&status) { format!("Location: {body}\r\n") } else { String::new() };
-                let head = format!("HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\n{location}Content-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+                let location = if (300..400).contains(&status) {
+                    format!("Location: {body}\r\n")
+                } else {
+                    String::new()
+                };
+                let head = format!(
+                    "HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\n{location}Content-Length: {}\r\nConnection: close\r\n\r\n",
+                    body.len()
+                );
                 let _ = socket.write_all(head.as_bytes()).await;
                 let _ = socket.write_all(body.as_bytes()).await;
             });
@@ -71,7 +79,9 @@ async fn analysis(base: &Plant, settings: Settings, id: i64) -> (Value, Value) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_browser_gives_the_payload_log_of_a_payload_failure() {
     let (base, id) = failed(1305, Some("127")).await;
-    let log = "setup done\nFinished processing.\n".to_owned() + &"x\n".repeat(400) + "/bin/bash: line 1: eicrecon: command not found\n";
+    let log = "setup done\nFinished processing.\n".to_owned()
+        + &"x\n".repeat(400)
+        + "/bin/bash: line 1: eicrecon: command not found\n";
     let url = server(vec![("/filebrowser/", 200, "text/plain", log)]).await;
     let (a, _) = analysis(&base, Settings { api_url: Some(url), ..Settings::default() }, id).await;
     assert_eq!((&a["log_source"], &a["log_filename"]), (&json!("filebrowser"), &json!("payload.stdout")));
@@ -104,7 +114,11 @@ async fn the_pilot_log_comes_from_where_harvester_says_when_that_host_is_configu
     let mut log = "start\n".repeat(9000);
     log.push_str("ERROR Failed to stage-in file: evgen.1.root\nlater line\n");
     let url = server(vec![("/logs/a.out", 200, "text/plain", log)]).await;
-    base.script(&format!("UPDATE doma_panda.harvester_workers SET stdout = '{url}/logs/a.out' WHERE workerid = {}", id + 1000)).await;
+    base.script(&format!(
+        "UPDATE doma_panda.harvester_workers SET stdout = '{url}/logs/a.out' WHERE workerid = {}",
+        id + 1000
+    ))
+    .await;
     let hosts = Settings { log_hosts: vec!["127.0.0.1".into()], ..Settings::default() };
     let (a, urls) = analysis(&base, hosts, id).await;
     assert_eq!(urls["pilot_stdout"], json!(format!("{url}/logs/a.out")));
@@ -114,7 +128,11 @@ async fn the_pilot_log_comes_from_where_harvester_says_when_that_host_is_configu
     let undeclared = Settings { log_hosts: vec!["127.0.0.1".into()], ..Settings::default() };
     let plant = plant(&base.url, undeclared).await;
     let study = plant.call("panda_study_job", json!({"pandaid": id})).await;
-    assert!(study["log_analysis"]["reason"].as_str().unwrap().contains("private address"), "{}", study["log_analysis"]);
+    assert!(
+        study["log_analysis"]["reason"].as_str().unwrap().contains("private address"),
+        "{}",
+        study["log_analysis"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,7 +145,11 @@ async fn perlmutter_logs_come_from_the_portal_and_harvester_does_not_override_th
     let folder: &'static str = Box::leak(format!("/jobs/NERSC_Perlmutter_epic/{id}/").into_boxed_str());
     let file: &'static str = Box::leak(format!("{folder}pilotlog.txt").into_boxed_str());
     let page = format!(r#"<a href="pilotlog.txt">p</a> <a href="slurm-123-task4-panda{id}.out">s</a>"#);
-    let url = server(vec![(folder, 200, "text/html", page), (file, 200, "text/plain", "pilot ran\nout of memory\n".into())]).await;
+    let url = server(vec![
+        (folder, 200, "text/html", page),
+        (file, 200, "text/plain", "pilot ran\nout of memory\n".into()),
+    ])
+    .await;
     let settings = Settings { nersc_url: Some(format!("{url}/jobs")), ..Settings::default() };
     let (a, urls) = analysis(&base, settings, id).await;
     assert_eq!(urls["pilot_stdout"], json!(format!("{url}{file}")));
@@ -148,7 +170,10 @@ async fn pilots_come_from_the_monitors_api_when_it_answers_and_else_from_the_tab
     let url = server(vec![("/harvester/getworkerstats/", 200, "application/json", rows.to_string())]).await;
     let with = plant(&base.url, local(Settings { api_url: Some(url), ..Settings::default() })).await;
     let w = with.call("panda_harvester_workers", json!({})).await;
-    assert_eq!((&w["nworkers_total"], &w["by_resourcetype"]), (&json!(9), &json!({"SCORE": 7, "unknown": 2})));
+    assert_eq!(
+        (&w["nworkers_total"], &w["by_resourcetype"]),
+        (&json!(9), &json!({"SCORE": 7, "unknown": 2}))
+    );
     assert!(w["source"].as_str().unwrap().starts_with("bigpanda"));
     let broken = server(vec![("/harvester/getworkerstats/", 400, "text/plain", "bad times".into())]).await;
     let with = plant(&base.url, local(Settings { api_url: Some(broken), ..Settings::default() })).await;

@@ -27,8 +27,10 @@ async fn activity_counts_queued_jobs_and_says_how_long_they_wait() {
 async fn tasks_show_final_failures_and_are_ranked_by_them() {
     let plant = plant().await;
     let worst = plant.call("panda_list_tasks", json!({"days": 20, "order": "failures", "limit": 5})).await;
-    let rates: Vec<f64> =
-        array(&worst["tasks"]).iter().map(|t| t["computed_finalfailurerate"].as_f64().unwrap_or(-1.0)).collect();
+    let rates: Vec<f64> = array(&worst["tasks"])
+        .iter()
+        .map(|t| t["computed_finalfailurerate"].as_f64().unwrap_or(-1.0))
+        .collect();
     assert!(rates.windows(2).all(|w| w[0] >= w[1]) && rates[0] > 0.0, "{rates:?}");
     let task = &worst["tasks"][0];
     let (failed, done) = (task["nfinalfailed"].as_f64().unwrap(), task["nfilesfinished"].as_f64().unwrap());
@@ -51,8 +53,10 @@ async fn error_patterns_are_explained_and_kills_are_told_apart() {
     let all = plant.call("panda_error_summary", json!({"days": 20, "limit": 100})).await;
     let patterns = array(&all["errors"]);
     let find = |source: &str, code: i64| {
-        let hits: Vec<_> =
-            patterns.iter().filter(|p| p["error_source"] == source && p["error_code"] == json!(code)).collect();
+        let hits: Vec<_> = patterns
+            .iter()
+            .filter(|p| p["error_source"] == source && p["error_code"] == json!(code))
+            .collect();
         hits
     };
     let heartbeat = find("dispatcher", 100);
@@ -64,10 +68,12 @@ async fn error_patterns_are_explained_and_kills_are_told_apart() {
     assert_eq!(find("pilot", 1305).len(), 2, "two causes stay two patterns");
     assert!(find("taskbuffer", 100).iter().all(|p| p["benign"] == json!(true)));
     assert!(all["fault_errors"].as_i64().unwrap() > 0 && all["benign_errors"].as_i64().unwrap() > 0);
-    let faults = plant.call("panda_error_summary", json!({"days": 20, "limit": 100, "exclude_benign": true})).await;
+    let faults =
+        plant.call("panda_error_summary", json!({"days": 20, "limit": 100, "exclude_benign": true})).await;
     assert!(array(&faults["errors"]).iter().all(|p| p["benign"] == json!(false)));
     assert_eq!(faults["total_errors"], all["fault_errors"]);
-    let exact = plant.call("panda_error_summary", json!({"days": 20, "limit": 500, "normalise": false})).await;
+    let exact =
+        plant.call("panda_error_summary", json!({"days": 20, "limit": 500, "normalise": false})).await;
     assert!(exact["count"].as_i64() > all["count"].as_i64());
     assert_eq!(exact["total_errors"], all["total_errors"]);
 }
@@ -77,13 +83,18 @@ async fn failures_that_a_retry_made_good_can_be_left_out() {
     let plant = plant().await;
     let all = plant.call("panda_diagnose_jobs", json!({"days": 20, "status": "failed", "limit": 1000})).await;
     let left = plant
-        .call("panda_diagnose_jobs", json!({"days": 20, "status": "failed", "limit": 1000, "exclude_retried": true}))
+        .call(
+            "panda_diagnose_jobs",
+            json!({"days": 20, "status": "failed", "limit": 1000, "exclude_retried": true}),
+        )
         .await;
     let total = |a: &Value| a["window"]["total_faulty_jobs"].as_i64().unwrap();
     assert!(0 < total(&left) && total(&left) < total(&all));
     assert_eq!((&all["retried_excluded"], &left["retried_excluded"]), (&json!(false), &json!(true)));
     // Each one left out has an attempt that finished; each one kept has none.
-    let ids = |a: &Value| -> Vec<i64> { array(&a["jobs"]).iter().map(|j| j["pandaid"].as_i64().unwrap()).collect() };
+    let ids = |a: &Value| -> Vec<i64> {
+        array(&a["jobs"]).iter().map(|j| j["pandaid"].as_i64().unwrap()).collect()
+    };
     let kept = ids(&left);
     for id in ids(&all).into_iter().take(25) {
         let study = plant.call("panda_study_job", json!({"pandaid": id})).await;
@@ -172,7 +183,9 @@ async fn today_is_compared_with_yesterday_and_one_site_with_another() {
     assert_eq!(sites["a"]["start_time"], sites["b"]["start_time"]);
     let (a, b) = (sites["a"]["failed_share"].as_f64().unwrap(), sites["b"]["failed_share"].as_f64().unwrap());
     assert!((sites["change"]["failed_share"].as_f64().unwrap() - (a - b)).abs() < 1e-3);
-    let same = plant.try_call("panda_compare", json!({"start_time": "2026-07-01", "other_start_time": "2026-07-01"})).await;
+    let same = plant
+        .try_call("panda_compare", json!({"start_time": "2026-07-01", "other_start_time": "2026-07-01"}))
+        .await;
     assert!(same.is_err());
 }
 
@@ -192,7 +205,11 @@ async fn a_queue_without_pilots_or_with_failures_only_looks_wrong() {
     let verdicts: i64 = h["by_verdict"].as_object().unwrap().values().map(|v| v.as_i64().unwrap()).sum();
     assert_eq!(json!(verdicts), h["count"]);
     let wrong = plant.call("panda_site_health", json!({"days": 2, "only_wrong": true})).await;
-    assert!(array(&wrong["sites"]).iter().all(|s| s["verdict"] != "ok" && s["wrong_since"] != Value::Null || s["last_finished"].is_null()));
+    assert!(
+        array(&wrong["sites"])
+            .iter()
+            .all(|s| s["verdict"] != "ok" && s["wrong_since"] != Value::Null || s["last_finished"].is_null())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -213,13 +230,20 @@ async fn trends_have_a_point_for_every_bucket() {
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_arguments_are_refused_with_the_right_ones() {
     let plant = plant().await;
-    let why = async |tool: &str, arguments: Value| plant.try_call(tool, arguments).await.unwrap_err().to_string();
-    assert!(why("panda_error_summary", json!({"error_source": "bogus"})).await.contains("accepted: brokerage, ddm"));
+    let why =
+        async |tool: &str, arguments: Value| plant.try_call(tool, arguments).await.unwrap_err().to_string();
+    assert!(
+        why("panda_error_summary", json!({"error_source": "bogus"}))
+            .await
+            .contains("accepted: brokerage, ddm")
+    );
     assert!(why("panda_list_jobs", json!({"limit": 100_000})).await.contains("between 1 and 1000"));
     assert!(why("panda_list_jobs", json!({"limit": -1})).await.contains("between 1 and 1000"));
     assert!(why("panda_list_jobs", json!({"day": 3})).await.contains("did you mean 'days'"));
     assert!(why("panda_list_jobs", json!({"order": "age"})).await.contains("newest, oldest"));
     assert!(why("panda_study_job", json!({"pandaid": 1})).await.contains("job '1' not found"));
     assert!(why("panda_resource_usage", json!({"start_time": "yesterday"})).await.contains("ISO 8601"));
-    assert!(why("panda_diagnose_jobs", json!({"status": "finished"})).await.contains("failed, cancelled, closed"));
+    assert!(
+        why("panda_diagnose_jobs", json!({"status": "finished"})).await.contains("failed, cancelled, closed")
+    );
 }

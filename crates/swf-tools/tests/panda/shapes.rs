@@ -28,9 +28,23 @@ const ORIGINAL: &[(&str, Value2, &[(&str, &[&str])])] = &[
             (
                 "/jobs/0",
                 &[
-                    "pandaid", "jeditaskid", "reqid", "produsername", "jobstatus", "computingsite", "transformation",
-                    "processingtype", "creationtime", "starttime", "endtime", "modificationtime", "corecount", "nevents",
-                    "noutputdatafiles", "outputfilebytes", "destinationse",
+                    "pandaid",
+                    "jeditaskid",
+                    "reqid",
+                    "produsername",
+                    "jobstatus",
+                    "computingsite",
+                    "transformation",
+                    "processingtype",
+                    "creationtime",
+                    "starttime",
+                    "endtime",
+                    "modificationtime",
+                    "corecount",
+                    "nevents",
+                    "noutputdatafiles",
+                    "outputfilebytes",
+                    "destinationse",
                 ],
             ),
             ("/pagination", &["before_id", "has_more", "next_before_id", "limit"]),
@@ -47,13 +61,47 @@ const ORIGINAL: &[(&str, Value2, &[(&str, &[&str])])] = &[
             (
                 "/jobs/0",
                 &[
-                    "pandaid", "jeditaskid", "reqid", "produsername", "jobstatus", "computingsite", "transformation",
-                    "processingtype", "creationtime", "starttime", "endtime", "modificationtime", "corecount", "nevents",
-                    "noutputdatafiles", "outputfilebytes", "brokerageerrorcode", "brokerageerrordiag", "ddmerrorcode",
-                    "ddmerrordiag", "exeerrorcode", "exeerrordiag", "jobdispatchererrorcode", "jobdispatchererrordiag",
-                    "piloterrorcode", "piloterrordiag", "superrorcode", "superrordiag", "taskbuffererrorcode",
-                    "taskbuffererrordiag", "transexitcode", "jobname", "pilotid", "computingelement", "jobmetrics",
-                    "specialhandling", "commandtopilot", "maxrss", "maxpss", "errors", "destinationse",
+                    "pandaid",
+                    "jeditaskid",
+                    "reqid",
+                    "produsername",
+                    "jobstatus",
+                    "computingsite",
+                    "transformation",
+                    "processingtype",
+                    "creationtime",
+                    "starttime",
+                    "endtime",
+                    "modificationtime",
+                    "corecount",
+                    "nevents",
+                    "noutputdatafiles",
+                    "outputfilebytes",
+                    "brokerageerrorcode",
+                    "brokerageerrordiag",
+                    "ddmerrorcode",
+                    "ddmerrordiag",
+                    "exeerrorcode",
+                    "exeerrordiag",
+                    "jobdispatchererrorcode",
+                    "jobdispatchererrordiag",
+                    "piloterrorcode",
+                    "piloterrordiag",
+                    "superrorcode",
+                    "superrordiag",
+                    "taskbuffererrorcode",
+                    "taskbuffererrordiag",
+                    "transexitcode",
+                    "jobname",
+                    "pilotid",
+                    "computingelement",
+                    "jobmetrics",
+                    "specialhandling",
+                    "commandtopilot",
+                    "maxrss",
+                    "maxpss",
+                    "errors",
+                    "destinationse",
                 ],
             ),
             ("/jobs/0/errors/0", &["component", "code", "diag"]),
@@ -68,9 +116,27 @@ const ORIGINAL: &[(&str, Value2, &[(&str, &[&str])])] = &[
             (
                 "/tasks/0",
                 &[
-                    "jeditaskid", "taskname", "status", "username", "creationdate", "starttime", "endtime",
-                    "modificationtime", "reqid", "processingtype", "transpath", "progress", "failurerate", "errordialog",
-                    "site", "corecount", "taskpriority", "currentpriority", "gshare", "attemptnr", "parent_tid",
+                    "jeditaskid",
+                    "taskname",
+                    "status",
+                    "username",
+                    "creationdate",
+                    "starttime",
+                    "endtime",
+                    "modificationtime",
+                    "reqid",
+                    "processingtype",
+                    "transpath",
+                    "progress",
+                    "failurerate",
+                    "errordialog",
+                    "site",
+                    "corecount",
+                    "taskpriority",
+                    "currentpriority",
+                    "gshare",
+                    "attemptnr",
+                    "parent_tid",
                     "workinggroup",
                 ],
             ),
@@ -84,7 +150,16 @@ const ORIGINAL: &[(&str, Value2, &[(&str, &[&str])])] = &[
             ("", &["total_errors", "errors", "count", "filters"]),
             (
                 "/errors/0",
-                &["error_source", "error_code", "error_diag", "count", "task_count", "users", "sites", "destination_sites"],
+                &[
+                    "error_source",
+                    "error_code",
+                    "error_diag",
+                    "count",
+                    "task_count",
+                    "users",
+                    "sites",
+                    "destination_sites",
+                ],
             ),
             ("/filters", &["days", "username", "site", "taskid", "error_source"]),
         ],
@@ -97,15 +172,37 @@ const ORIGINAL: &[(&str, Value2, &[(&str, &[&str])])] = &[
             (
                 "/job",
                 &[
-                    "pandaid", "jeditaskid", "reqid", "jobname", "produsername", "jobstatus", "computingsite",
-                    "computingelement", "transformation", "processingtype", "creationtime", "modificationtime", "corecount",
-                    "nevents", "cpuconsumptiontime", "brokerageerrorcode", "ddmerrorcode", "exeerrorcode",
-                    "jobdispatchererrorcode", "piloterrorcode", "superrorcode", "taskbuffererrorcode", "errors",
+                    "pandaid",
+                    "jeditaskid",
+                    "reqid",
+                    "jobname",
+                    "produsername",
+                    "jobstatus",
+                    "computingsite",
+                    "computingelement",
+                    "transformation",
+                    "processingtype",
+                    "creationtime",
+                    "modificationtime",
+                    "corecount",
+                    "nevents",
+                    "cpuconsumptiontime",
+                    "brokerageerrorcode",
+                    "ddmerrorcode",
+                    "exeerrorcode",
+                    "jobdispatchererrorcode",
+                    "piloterrorcode",
+                    "superrorcode",
+                    "taskbuffererrorcode",
+                    "errors",
                 ],
             ),
             ("/files/0", &["lfn", "type", "scope", "fsize", "status", "dataset", "destinationdblock"]),
             ("/log_urls", &["pilot_stdout", "pilot_stderr", "batch_log"]),
-            ("/harvester", &["workerid", "harvesterid", "stdout", "stderr", "batchlog", "errorcode", "status"]),
+            (
+                "/harvester",
+                &["workerid", "harvesterid", "stdout", "stderr", "batchlog", "errorcode", "status"],
+            ),
             ("/task", &["jeditaskid", "taskname", "status", "username", "workinggroup"]),
         ],
     ),
@@ -117,15 +214,35 @@ const ORIGINAL: &[(&str, Value2, &[(&str, &[&str])])] = &[
             (
                 "/queues/0",
                 &[
-                    "panda_queue", "status", "state", "vo_name", "resource_type", "type", "capability", "corepower",
-                    "atlas_site", "region", "country", "tier", "cloud", "container_type", "pilot_version", "maxrss",
-                    "maxtime", "maxwdir", "last_update",
+                    "panda_queue",
+                    "status",
+                    "state",
+                    "vo_name",
+                    "resource_type",
+                    "type",
+                    "capability",
+                    "corepower",
+                    "atlas_site",
+                    "region",
+                    "country",
+                    "tier",
+                    "cloud",
+                    "container_type",
+                    "pilot_version",
+                    "maxrss",
+                    "maxtime",
+                    "maxwdir",
+                    "last_update",
                 ],
             ),
             ("/filters", &["vo", "status", "state", "search"]),
         ],
     ),
-    ("panda_get_queue", r#"{"panda_queue": "E1_BNL"}"#, &[("", &["queue"]), ("/queue", &["status", "panda_queue", "last_update"])]),
+    (
+        "panda_get_queue",
+        r#"{"panda_queue": "E1_BNL"}"#,
+        &[("", &["queue"]), ("/queue", &["status", "panda_queue", "last_update"])],
+    ),
     (
         "panda_resource_usage",
         "{}",
@@ -152,7 +269,10 @@ type Value2 = &'static str;
 async fn check(plant: &Plant, tool: &str, arguments: &str, objects: &[(&str, &[&str])]) {
     let answer = plant.call(tool, serde_json::from_str(arguments).unwrap()).await;
     for (path, keys) in objects {
-        let object = answer.pointer(path).and_then(Value::as_object).unwrap_or_else(|| panic!("{tool}{path} is no object: {answer}"));
+        let object = answer
+            .pointer(path)
+            .and_then(Value::as_object)
+            .unwrap_or_else(|| panic!("{tool}{path} is no object: {answer}"));
         let ours: Vec<&str> = object.keys().map(String::as_str).filter(|k| keys.contains(k)).collect();
         assert_eq!(ours, *keys, "{tool}{path}");
     }
@@ -171,11 +291,15 @@ async fn values_have_the_originals_form() {
     let plant = sqlite(&plan(), settings()).await;
     let study = plant.call("panda_study_job", json!({"pandaid": 500001})).await;
     assert!(study["job"]["cpuconsumptiontime"].is_i64(), "a number, not text");
-    assert!(study["job"]["modificationtime"].as_str().unwrap().len() == 19, "naive, no microseconds when there are none");
+    assert!(
+        study["job"]["modificationtime"].as_str().unwrap().len() == 19,
+        "naive, no microseconds when there are none"
+    );
     let jobs = plant.call("panda_list_jobs", json!({"limit": 3})).await;
     assert_eq!(jobs["filters"]["days"], json!(7));
     assert!(jobs["jobs"][0].get("noutputdatafiles").is_some(), "nulls stay in rows");
-    let ids: Vec<i64> = jobs["jobs"].as_array().unwrap().iter().map(|j| j["pandaid"].as_i64().unwrap()).collect();
+    let ids: Vec<i64> =
+        jobs["jobs"].as_array().unwrap().iter().map(|j| j["pandaid"].as_i64().unwrap()).collect();
     assert!(ids.windows(2).all(|w| w[0] > w[1]));
     let u = plant.call("panda_resource_usage", json!({})).await;
     let hours = u["totals"]["wall_hours"].as_f64().unwrap();
@@ -210,7 +334,8 @@ fn fits(value: &Value, schema: &Value, path: &str) {
             assert!(object.contains_key(required.as_str().unwrap()), "{path} lacks {required}");
         }
         for (name, inner) in object {
-            let inner_schema = properties.get(name).unwrap_or_else(|| panic!("{path}/{name} is not in the schema"));
+            let inner_schema =
+                properties.get(name).unwrap_or_else(|| panic!("{path}/{name} is not in the schema"));
             fits(inner, inner_schema, &format!("{path}/{name}"));
         }
     }
@@ -229,7 +354,10 @@ async fn every_answer_fits_its_schema_and_links_and_says_as_of_when() {
         assert_eq!(answer["synthetic"], json!(true), "{tool}");
         assert!(answer["as_of"]["time"].is_string() && answer["as_of"]["kept_seconds"].is_number(), "{tool}");
         let links = answer["monitor_urls"].as_array().unwrap();
-        assert!(links.iter().all(|l| l["url"].as_str().unwrap().starts_with("http")) && !links.is_empty(), "{tool}");
+        assert!(
+            links.iter().all(|l| l["url"].as_str().unwrap().starts_with("http")) && !links.is_empty(),
+            "{tool}"
+        );
         assert!(answer.get("dark").is_none(), "{tool}: {}", answer["dark"]);
         assert!(answer.to_string().len() < 100_000, "{tool}");
     }

@@ -26,6 +26,7 @@ async fn triage_ranks_what_is_wrong_with_evidence_and_a_call_that_works() {
         let triage = world.get("swf_triage", json!({})).await;
         assert_eq!(triage["state"], "degraded");
         let lost = found(&triage, "is gone");
+        assert_eq!(&triage["problems"][0], lost, "what stops the work comes first");
         assert!(lost["evidence"][0].as_str().unwrap().starts_with("fast_processing-wenauseic-0002 (daq_simulator-agent-wenauseic-3)"));
         assert_eq!(lost["next"], json!({"tool": "swf_end_execution", "arguments": {"execution_id": "fast_processing-wenauseic-0002"}}));
         let silent = found(&triage, "silent");
@@ -79,7 +80,7 @@ async fn triage_answers_when_database_and_broker_are_down_and_says_what_is_dark(
     assert_eq!(found(&triage, "database of record")["severity"], "critical");
     let dark: Vec<&str> =
         triage["dark"].as_array().unwrap().iter().map(|d| d["source"].as_str().unwrap()).collect();
-    assert_eq!(dark, ["PanDA database", "agents"], "one line for one fact: {triage}");
+    assert_eq!(dark, ["PanDA database", "database of record"], "one line for one fact: {triage}");
 }
 
 #[tokio::test]

@@ -177,7 +177,8 @@ async fn measure(
     let gate = Gate { service: Arc::new(service), caller, surface: Surface::Internal };
     let ask = async || -> anyhow::Result<(f64, Value)> {
         let started = Instant::now();
-        let answer = gate.call(tool, arguments.clone()).await.with_context(|| format!("{tool} {arguments}"))?;
+        let answer =
+            gate.call(tool, arguments.clone()).await.with_context(|| format!("{tool} {arguments}"))?;
         Ok((started.elapsed().as_secs_f64() * 1000.0, answer))
     };
     let (cold, answer) = ask().await?;
@@ -190,7 +191,11 @@ async fn measure(
     let (shared, _) = ask().await?;
     panda.db().close().await;
     Ok(Line {
-        question: format!("{} {}", tool.trim_start_matches("panda_"), if arguments == &json!({}) { String::new() } else { arguments.to_string() }),
+        question: format!(
+            "{} {}",
+            tool.trim_start_matches("panda_"),
+            if arguments == &json!({}) { String::new() } else { arguments.to_string() }
+        ),
         cold,
         warm: first.min(second),
         shared,

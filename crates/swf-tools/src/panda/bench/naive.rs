@@ -14,7 +14,12 @@ use crate::panda::tasks;
 
 /// A session with the server's own settings, as the original has it.
 pub async fn open(url: &str, patience: Duration) -> Result<Db, Error> {
-    let options = Options { statement_timeout: Some(patience), max_connections: 1, read_only: true, ..Options::default() };
+    let options = Options {
+        statement_timeout: Some(patience),
+        max_connections: 1,
+        read_only: true,
+        ..Options::default()
+    };
     Db::open(url, &options).await
 }
 
@@ -26,7 +31,9 @@ pub async fn time(
     now: DateTime<Utc>,
     (job, _): (i64, i64),
 ) -> anyhow::Result<(Option<f64>, bool)> {
-    let Some(statements) = statements(tool, arguments, now.naive_utc(), job) else { return Ok((None, false)) };
+    let Some(statements) = statements(tool, arguments, now.naive_utc(), job) else {
+        return Ok((None, false));
+    };
     let started = Instant::now();
     for sql in statements {
         match db.rows(&sql).await {
@@ -49,26 +56,40 @@ fn statements(tool: &str, arguments: &Value, now: NaiveDateTime, job: i64) -> Op
         "panda_list_jobs" => {
             let mut out = list(&FIELDS.join(", "), "", since(7), arguments);
             if arguments.get("counts").is_none() {
-                out.push(both("jobstatus, count(*)", "modificationtime", since(7), &extra("", arguments), "GROUP BY jobstatus"));
+                out.push(both(
+                    "jobstatus, count(*)",
+                    "modificationtime",
+                    since(7),
+                    &extra("", arguments),
+                    "GROUP BY jobstatus",
+                ));
             }
             out
         }
         "panda_diagnose_jobs" => {
             let columns: Vec<&str> = FIELDS.into_iter().chain(ERROR_FIELDS).collect();
-            list(&columns.join(", "), "AND jobstatus IN ('failed', 'cancelled', 'closed')", since(7), arguments)
+            list(
+                &columns.join(", "),
+                "AND jobstatus IN ('failed', 'cancelled', 'closed')",
+                since(7),
+                arguments,
+            )
         }
         "panda_list_tasks" => {
             let page = format!("SELECT {} FROM {SCHEMA}.jedi_tasks WHERE", tasks::FIELDS.join(", "));
             let count = format!("SELECT status, count(*) FROM {SCHEMA}.jedi_tasks WHERE");
             vec![
-                Sql::new(page).with("modificationtime >= ? ORDER BY jeditaskid DESC LIMIT 26", [since(7).into()]),
+                Sql::new(page)
+                    .with("modificationtime >= ? ORDER BY jeditaskid DESC LIMIT 26", [since(7).into()]),
                 Sql::new(count).with("modificationtime >= ? GROUP BY status", [since(7).into()]),
             ]
         }
         "panda_error_summary" => vec![errors(since(10))],
         "panda_study_job" => study(job),
         "panda_list_queues" | "panda_get_queue" => {
-            vec![Sql::new(format!("SELECT panda_queue, data, last_update FROM {SCHEMA}.schedconfig_json ORDER BY panda_queue"))]
+            vec![Sql::new(format!(
+                "SELECT panda_queue, data, last_update FROM {SCHEMA}.schedconfig_json ORDER BY panda_queue"
+            ))]
         }
         "panda_resource_usage" => usage(since(30)),
         _ => return None,
@@ -80,7 +101,10 @@ fn both(select: &str, time: &str, since: NaiveDateTime, more: &str, last: &str) 
     let columns = "*";
     let mut sql = Sql::new(format!("SELECT {select} FROM (SELECT {columns} FROM {SCHEMA}.jobsactive4 WHERE"));
     sql.push(&format!("{time} >= ? {more}"), [since.into()]);
-    sql.push(&format!("UNION ALL SELECT {columns} FROM {SCHEMA}.jobsarchived4 WHERE {time} >= ? {more}"), [since.into()]);
+    sql.push(
+        &format!("UNION ALL SELECT {columns} FROM {SCHEMA}.jobsarchived4 WHERE {time} >= ? {more}"),
+        [since.into()],
+    );
     sql.push(&format!(") AS jobs {last}"), []);
     sql
 }
@@ -98,7 +122,9 @@ fn extra(more: &str, arguments: &Value) -> String {
 }
 
 fn activity(since: NaiveDateTime) -> Vec<Sql> {
-    let pass = |keys: &str| both(&format!("{keys}, count(*)"), "modificationtime", since, "", &format!("GROUP BY {keys}"));
+    let pass = |keys: &str| {
+        both(&format!("{keys}, count(*)"), "modificationtime", since, "", &format!("GROUP BY {keys}"))
+    };
     let tasks = |keys: &str| {
         Sql::new(format!("SELECT {keys}, count(*) FROM {SCHEMA}.jedi_tasks WHERE"))
             .with("modificationtime >= ?", [since.into()])
@@ -116,9 +142,12 @@ fn activity(since: NaiveDateTime) -> Vec<Sql> {
 fn list(columns: &str, more: &str, since: NaiveDateTime, arguments: &Value) -> Vec<Sql> {
     let limit = if more.is_empty() { 201 } else { 501 };
     let more = extra(more, arguments);
-    let page = both(columns, "modificationtime", since, &more, &format!("ORDER BY pandaid DESC LIMIT {limit}"));
-    let ids = both("pandaid", "modificationtime", since, &more, &format!("ORDER BY pandaid DESC LIMIT {limit}"));
-    let mut files = Sql::new(format!("SELECT pandaid, destinationse FROM {SCHEMA}.filestable4 WHERE pandaid IN ("));
+    let page =
+        both(columns, "modificationtime", since, &more, &format!("ORDER BY pandaid DESC LIMIT {limit}"));
+    let ids =
+        both("pandaid", "modificationtime", since, &more, &format!("ORDER BY pandaid DESC LIMIT {limit}"));
+    let mut files =
+        Sql::new(format!("SELECT pandaid, destinationse FROM {SCHEMA}.filestable4 WHERE pandaid IN ("));
     files.push(ids.text(), ids.values().to_vec()).push(") AND destinationse IS NOT NULL", []);
     vec![page, files]
 }
@@ -172,5 +201,9 @@ fn usage(since: NaiveDateTime) -> Vec<Sql> {
     );
     let more = "AND jobstatus = 'finished' AND starttime IS NOT NULL AND endtime IS NOT NULL";
     let pass = |keys: &str, last: &str| both(&format!("{keys}{sums}"), "modificationtime", since, more, last);
-    vec![pass("", ""), pass("computingsite, ", "GROUP BY computingsite"), pass("produsername, ", "GROUP BY produsername")]
+    vec![
+        pass("", ""),
+        pass("computingsite, ", "GROUP BY computingsite"),
+        pass("produsername, ", "GROUP BY produsername"),
+    ]
 }

@@ -58,7 +58,13 @@ pub struct Code {
 }
 
 /// An entry of the catalogue tables.
-pub(crate) const fn code(code: i64, name: &'static str, class: Class, meaning: &'static str, action: &'static str) -> Code {
+pub(crate) const fn code(
+    code: i64,
+    name: &'static str,
+    class: Class,
+    meaning: &'static str,
+    action: &'static str,
+) -> Code {
     Code { code, name, class, meaning, action }
 }
 
@@ -131,7 +137,9 @@ impl Class {
     /// What a person does about this kind of fault when the code itself has no better advice.
     pub fn action(self) -> &'static str {
         match self {
-            Class::Data => "look at the storage element and at Rucio; compare other jobs with the same destination or input",
+            Class::Data => {
+                "look at the storage element and at Rucio; compare other jobs with the same destination or input"
+            }
             Class::Limit => "compare the job's use with the queue's limits; split the work or ask for more",
             Class::Payload => "read payload.stdout and payload.stderr; try the same input by hand",
             Class::Environment => "look whether only this site or node has it; tell the site",
@@ -164,7 +172,10 @@ fn unknown(component: &str, number: i64) -> Explanation {
 fn kill(diag: &str) -> Explanation {
     let text = diag.to_lowercase();
     let (meaning, action) = if text.contains("reassign") {
-        ("PanDA took the job back to run its work elsewhere; a new job replaces it", "nothing: look at the replacing job")
+        (
+            "PanDA took the job back to run its work elsewhere; a new job replaces it",
+            "nothing: look at the replacing job",
+        )
     } else if text.contains("almost") && text.contains("done") {
         ("the task was nearly done and this job was no longer needed", "nothing")
     } else if text.contains("by the pilot") {
@@ -174,7 +185,13 @@ fn kill(diag: &str) -> Explanation {
     } else {
         ("it was killed on command; the text says by what", "read the text; nothing needs repair")
     };
-    Explanation { name: "EC_Kill".into(), meaning: meaning.into(), action: action.into(), class: Class::Decision, benign: true }
+    Explanation {
+        name: "EC_Kill".into(),
+        meaning: meaning.into(),
+        action: action.into(),
+        class: Class::Decision,
+        benign: true,
+    }
 }
 
 /// Shell exit codes of payload and wrapper.
@@ -185,7 +202,10 @@ fn exit(number: i64) -> Explanation {
     }
     let (name, meaning) = match number {
         129..=192 => ("signal", format!("the payload was ended by signal {}", number - 128)),
-        _ => ("exit code", format!("the payload ended with exit code {number}; its own documentation says what that is")),
+        _ => (
+            "exit code",
+            format!("the payload ended with exit code {number}; its own documentation says what that is"),
+        ),
     };
     Explanation {
         name: name.into(),

@@ -28,19 +28,172 @@ pub const FINISHED: End =
 
 /// Bad ends by weight.
 pub const FAULTS: &[(i64, End)] = &[
-    (22, End { status: "failed", substatus: "pilot_failed", errors: &[("pilot", 1305, "Failed to execute payload:/bin/bash: line 1: eicrecon: command not found"), ("exe", 127, "Non-zero return code from payload (127)")], exit: "127", started: true, retried: true }),
-    (14, End { status: "failed", substatus: "pilot_failed", errors: &[("pilot", 1305, "Failed to execute payload: segmentation violation in event {n}"), ("exe", 139, "Non-zero return code from payload (139)")], exit: "139", started: true, retried: true }),
-    (16, End { status: "failed", substatus: "", errors: &[("jobdispatcher", 100, "lost heartbeat : {time}"), ("sup", 5520, "worker {n}.0 on node nid{n} exceeded the allowed duration")], exit: "", started: true, retried: true }),
-    (12, End { status: "failed", substatus: "pilot_failed", errors: &[("pilot", 1137, "Failed to stage-out file: reco.{id}.edm4eic.root: rucio.common.exception.NoDistance")], exit: "0", started: true, retried: true }),
-    (8, End { status: "failed", substatus: "pilot_failed", errors: &[("pilot", 1152, "File transfer timed out during stage-out: root://storage{n}.synthetic.invalid:1094//epic/{id}.root after {n} s")], exit: "0", started: true, retried: true }),
-    (6, End { status: "failed", substatus: "pilot_failed", errors: &[("pilot", 1099, "Failed to stage-in file: evgen.{id}.hepmc3.tree.root")], exit: "", started: true, retried: true }),
-    (5, End { status: "failed", substatus: "", errors: &[("ddm", 200, "could not add file {id}.root to dataset: DataIdentifierAlreadyExists")], exit: "0", started: true, retried: true }),
-    (4, End { status: "failed", substatus: "", errors: &[("jobdispatcher", 102, "Sent job didn't receive reply from pilot within 30 min")], exit: "", started: false, retried: true }),
-    (3, End { status: "failed", substatus: "pilot_failed", errors: &[("pilot", 1212, "Payload ran out of memory: {n} kB"), ("exe", 137, "Non-zero return code from payload (137)")], exit: "137", started: true, retried: true }),
-    (14, End { status: "closed", substatus: "toreassign", errors: &[("taskbuffer", 100, "reassigned by JEDI")], exit: "", started: false, retried: true }),
-    (8, End { status: "closed", substatus: "taskdone", errors: &[("taskbuffer", 100, "killed since task is (almost) done")], exit: "", started: false, retried: false }),
-    (5, End { status: "closed", substatus: "toreassign", errors: &[("taskbuffer", 102, "expired in the queue after {n} hours")], exit: "", started: false, retried: true }),
-    (7, End { status: "cancelled", substatus: "", errors: &[("taskbuffer", 100, "killed by synthetic-Ada Example"), ("pilot", 1144, "Job was killed by panda server")], exit: "", started: true, retried: false }),
+    (
+        22,
+        End {
+            status: "failed",
+            substatus: "pilot_failed",
+            errors: &[
+                ("pilot", 1305, "Failed to execute payload:/bin/bash: line 1: eicrecon: command not found"),
+                ("exe", 127, "Non-zero return code from payload (127)"),
+            ],
+            exit: "127",
+            started: true,
+            retried: true,
+        },
+    ),
+    (
+        14,
+        End {
+            status: "failed",
+            substatus: "pilot_failed",
+            errors: &[
+                ("pilot", 1305, "Failed to execute payload: segmentation violation in event {n}"),
+                ("exe", 139, "Non-zero return code from payload (139)"),
+            ],
+            exit: "139",
+            started: true,
+            retried: true,
+        },
+    ),
+    (
+        16,
+        End {
+            status: "failed",
+            substatus: "",
+            errors: &[
+                ("jobdispatcher", 100, "lost heartbeat : {time}"),
+                ("sup", 5520, "worker {n}.0 on node nid{n} exceeded the allowed duration"),
+            ],
+            exit: "",
+            started: true,
+            retried: true,
+        },
+    ),
+    (
+        12,
+        End {
+            status: "failed",
+            substatus: "pilot_failed",
+            errors: &[(
+                "pilot",
+                1137,
+                "Failed to stage-out file: reco.{id}.edm4eic.root: rucio.common.exception.NoDistance",
+            )],
+            exit: "0",
+            started: true,
+            retried: true,
+        },
+    ),
+    (
+        8,
+        End {
+            status: "failed",
+            substatus: "pilot_failed",
+            errors: &[(
+                "pilot",
+                1152,
+                "File transfer timed out during stage-out: root://storage{n}.synthetic.invalid:1094//epic/{id}.root after {n} s",
+            )],
+            exit: "0",
+            started: true,
+            retried: true,
+        },
+    ),
+    (
+        6,
+        End {
+            status: "failed",
+            substatus: "pilot_failed",
+            errors: &[("pilot", 1099, "Failed to stage-in file: evgen.{id}.hepmc3.tree.root")],
+            exit: "",
+            started: true,
+            retried: true,
+        },
+    ),
+    (
+        5,
+        End {
+            status: "failed",
+            substatus: "",
+            errors: &[("ddm", 200, "could not add file {id}.root to dataset: DataIdentifierAlreadyExists")],
+            exit: "0",
+            started: true,
+            retried: true,
+        },
+    ),
+    (
+        4,
+        End {
+            status: "failed",
+            substatus: "",
+            errors: &[("jobdispatcher", 102, "Sent job didn't receive reply from pilot within 30 min")],
+            exit: "",
+            started: false,
+            retried: true,
+        },
+    ),
+    (
+        3,
+        End {
+            status: "failed",
+            substatus: "pilot_failed",
+            errors: &[
+                ("pilot", 1212, "Payload ran out of memory: {n} kB"),
+                ("exe", 137, "Non-zero return code from payload (137)"),
+            ],
+            exit: "137",
+            started: true,
+            retried: true,
+        },
+    ),
+    (
+        14,
+        End {
+            status: "closed",
+            substatus: "toreassign",
+            errors: &[("taskbuffer", 100, "reassigned by JEDI")],
+            exit: "",
+            started: false,
+            retried: true,
+        },
+    ),
+    (
+        8,
+        End {
+            status: "closed",
+            substatus: "taskdone",
+            errors: &[("taskbuffer", 100, "killed since task is (almost) done")],
+            exit: "",
+            started: false,
+            retried: false,
+        },
+    ),
+    (
+        5,
+        End {
+            status: "closed",
+            substatus: "toreassign",
+            errors: &[("taskbuffer", 102, "expired in the queue after {n} hours")],
+            exit: "",
+            started: false,
+            retried: true,
+        },
+    ),
+    (
+        7,
+        End {
+            status: "cancelled",
+            substatus: "",
+            errors: &[
+                ("taskbuffer", 100, "killed by synthetic-Ada Example"),
+                ("pilot", 1144, "Job was killed by panda server"),
+            ],
+            exit: "",
+            started: true,
+            retried: false,
+        },
+    ),
 ];
 
 /// States of jobs that have not ended.
@@ -88,7 +241,9 @@ impl Job {
     fn fill(&self, text: &str, dice: &mut Dice) -> String {
         let time = (self.modified - TimeDelta::hours(2)).format("%Y-%m-%d %H:%M:%S").to_string();
         let id = format!("{}.{}", self.task, self.id);
-        text.replace("{id}", &id).replace("{time}", &time).replace("{n}", &dice.range(1000, 99999).to_string())
+        text.replace("{id}", &id)
+            .replace("{time}", &time)
+            .replace("{n}", &dice.range(1000, 99999).to_string())
     }
 
     /// The log address that the pilot reports.

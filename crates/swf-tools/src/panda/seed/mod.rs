@@ -60,7 +60,12 @@ pub async fn open(url: &str) -> Result<Db, swf_db::Error> {
         Some(path) => open_file(Path::new(path.trim_start_matches("//"))).await,
         None => {
             let acquire_timeout = Duration::from_secs(15);
-            let options = Options { statement_timeout: None, max_connections: 2, acquire_timeout, ..Options::default() };
+            let options = Options {
+                statement_timeout: None,
+                max_connections: 2,
+                acquire_timeout,
+                ..Options::default()
+            };
             Db::open(url, &options).await
         }
     }
@@ -103,7 +108,8 @@ pub async fn seed(db: &Db, plan: &Plan) -> Result<Made, swf_db::Error> {
 async fn mark(db: &Db, plan: &Plan) -> Result<(), swf_db::Error> {
     let note = "synthetic production made by swf; no row describes a real job";
     let values: Vec<Value> = vec![plan.now.into(), note.into()];
-    let sql = Sql::new(format!("INSERT INTO {SCHEMA}.{MARKER} (made_at, note) VALUES")).with("(?, ?)", values);
+    let sql =
+        Sql::new(format!("INSERT INTO {SCHEMA}.{MARKER} (made_at, note) VALUES")).with("(?, ?)", values);
     db.execute(&sql).await.map(drop)
 }
 
@@ -118,8 +124,16 @@ async fn count(db: &Db) -> Result<Made, swf_db::Error> {
 }
 
 /// Columns that hold a job's, file's or worker's id: copies get ids of their own.
-const IDS: &[&str] =
-    &["pandaid", "row_id", "workerid", "oldpandaid", "newpandaid", "originpandaid", "jobsetid", "jobdefinitionid"];
+const IDS: &[&str] = &[
+    "pandaid",
+    "row_id",
+    "workerid",
+    "oldpandaid",
+    "newpandaid",
+    "originpandaid",
+    "jobsetid",
+    "jobdefinitionid",
+];
 
 /// Adds to each row, whose ids are multiples of `copies`, the copies with the ids that follow.
 async fn multiply(db: &Db, copies: u32) -> Result<(), swf_db::Error> {

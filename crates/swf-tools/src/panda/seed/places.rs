@@ -33,20 +33,124 @@ pub struct Place {
 
 /// The queues; those of another VO run nothing of ours.
 pub const PLACES: &[Place] = &[
-    Place { queue: "NERSC_Perlmutter_epic", vo: "eic", status: "online", cores: 8, maxrss: 16000, maxtime: 86400, resource: "hpc_special", weight: 30, storage: "BNL_PROD_DISK_1", site: "NERSC" },
-    Place { queue: "NERSC_Perlmutter_epic_test", vo: "eic", status: "test", cores: 8, maxrss: 16000, maxtime: 43200, resource: "hpc_special", weight: 1, storage: "BNL_PROD_DISK_1", site: "NERSC" },
-    Place { queue: "NERSC_Perlmutter_epic_gpu_test", vo: "eic", status: "test", cores: 16, maxrss: 64000, maxtime: 43200, resource: "gpu", weight: 1, storage: "BNL_PROD_DISK_1", site: "NERSC" },
-    Place { queue: "BNL_OSG_PanDA_1", vo: "eic", status: "online", cores: 1, maxrss: 4000, maxtime: 172_800, resource: "GRID", weight: 25, storage: "BNL_PROD_DISK_1", site: "BNL-OSG" },
-    Place { queue: "BNL_PanDA_1", vo: "eic", status: "online", cores: 8, maxrss: 24000, maxtime: 172_800, resource: "GRID", weight: 20, storage: "BNL_PROD_DISK_1", site: "BNL" },
-    Place { queue: "E1_BNL", vo: "eic", status: "online", cores: 1, maxrss: 2000, maxtime: 86400, resource: "GRID", weight: 8, storage: "E1_BNL_DISK_1", site: "BNL" },
-    Place { queue: "E1_JLAB", vo: "eic", status: "brokeroff", cores: 1, maxrss: 3000, maxtime: 86400, resource: "GRID", weight: 15, storage: "E1_JLAB_DISK_1", site: "JLAB" },
-    Place { queue: "OTHER_VO_CLUSTER_1", vo: "atlas", status: "online", cores: 8, maxrss: 16000, maxtime: 345_600, resource: "GRID", weight: 0, storage: "OTHER_DISK", site: "OTHER" },
-    Place { queue: "OTHER_VO_CLUSTER_2", vo: "lsst", status: "offline", cores: 1, maxrss: 4000, maxtime: 345_600, resource: "GRID", weight: 0, storage: "OTHER_DISK", site: "OTHER" },
+    Place {
+        queue: "NERSC_Perlmutter_epic",
+        vo: "eic",
+        status: "online",
+        cores: 8,
+        maxrss: 16000,
+        maxtime: 86400,
+        resource: "hpc_special",
+        weight: 30,
+        storage: "BNL_PROD_DISK_1",
+        site: "NERSC",
+    },
+    Place {
+        queue: "NERSC_Perlmutter_epic_test",
+        vo: "eic",
+        status: "test",
+        cores: 8,
+        maxrss: 16000,
+        maxtime: 43200,
+        resource: "hpc_special",
+        weight: 1,
+        storage: "BNL_PROD_DISK_1",
+        site: "NERSC",
+    },
+    Place {
+        queue: "NERSC_Perlmutter_epic_gpu_test",
+        vo: "eic",
+        status: "test",
+        cores: 16,
+        maxrss: 64000,
+        maxtime: 43200,
+        resource: "gpu",
+        weight: 1,
+        storage: "BNL_PROD_DISK_1",
+        site: "NERSC",
+    },
+    Place {
+        queue: "BNL_OSG_PanDA_1",
+        vo: "eic",
+        status: "online",
+        cores: 1,
+        maxrss: 4000,
+        maxtime: 172_800,
+        resource: "GRID",
+        weight: 25,
+        storage: "BNL_PROD_DISK_1",
+        site: "BNL-OSG",
+    },
+    Place {
+        queue: "BNL_PanDA_1",
+        vo: "eic",
+        status: "online",
+        cores: 8,
+        maxrss: 24000,
+        maxtime: 172_800,
+        resource: "GRID",
+        weight: 20,
+        storage: "BNL_PROD_DISK_1",
+        site: "BNL",
+    },
+    Place {
+        queue: "E1_BNL",
+        vo: "eic",
+        status: "online",
+        cores: 1,
+        maxrss: 2000,
+        maxtime: 86400,
+        resource: "GRID",
+        weight: 8,
+        storage: "E1_BNL_DISK_1",
+        site: "BNL",
+    },
+    Place {
+        queue: "E1_JLAB",
+        vo: "eic",
+        status: "brokeroff",
+        cores: 1,
+        maxrss: 3000,
+        maxtime: 86400,
+        resource: "GRID",
+        weight: 15,
+        storage: "E1_JLAB_DISK_1",
+        site: "JLAB",
+    },
+    Place {
+        queue: "OTHER_VO_CLUSTER_1",
+        vo: "atlas",
+        status: "online",
+        cores: 8,
+        maxrss: 16000,
+        maxtime: 345_600,
+        resource: "GRID",
+        weight: 0,
+        storage: "OTHER_DISK",
+        site: "OTHER",
+    },
+    Place {
+        queue: "OTHER_VO_CLUSTER_2",
+        vo: "lsst",
+        status: "offline",
+        cores: 1,
+        maxrss: 4000,
+        maxtime: 345_600,
+        resource: "GRID",
+        weight: 0,
+        storage: "OTHER_DISK",
+        site: "OTHER",
+    },
 ];
 
 /// Owners of jobs and tasks.
-pub const USERS: &[(i64, &str)] =
-    &[(50, "synthetic-epicprod"), (20, "synthetic-Ada Example"), (15, "synthetic-Ben Example"), (10, "synthetic-pilot"), (5, "synthetic-Cleo Example")];
+pub const USERS: &[(i64, &str)] = &[
+    (50, "synthetic-epicprod"),
+    (20, "synthetic-Ada Example"),
+    (15, "synthetic-Ben Example"),
+    (10, "synthetic-pilot"),
+    (5, "synthetic-Cleo Example"),
+];
 
 /// A place by the dice, by share.
 pub fn draw(dice: &mut Dice) -> Option<&'static Place> {
@@ -92,8 +196,14 @@ pub fn queues(now: NaiveDateTime, dice: &mut Dice) -> Rows {
 /// Rows of `harvester_worker_stats`: the snapshot of the last minutes.
 pub fn worker_stats(now: NaiveDateTime, dice: &mut Dice) -> Rows {
     let mut out = Rows::new("harvester_worker_stats");
-    let statuses: [(&str, i64); 6] =
-        [("running", 90), ("submitted", 40), ("ready", 15), ("finished", 120), ("failed", 12), ("cancelled", 8)];
+    let statuses: [(&str, i64); 6] = [
+        ("running", 90),
+        ("submitted", 40),
+        ("ready", 15),
+        ("finished", 120),
+        ("failed", 12),
+        ("cancelled", 8),
+    ];
     for place in PLACES.iter().filter(|p| p.weight > 1 || p.vo != "eic") {
         // One site's Harvester has been silent for six hours.
         let age = if place.queue == "E1_JLAB" { 6 * 3600 } else { dice.range(60, 900) };

@@ -84,8 +84,9 @@ impl Production {
         let stats = places::worker_stats(plan.now, &mut maker.dice);
         let largest = maker.next + 2000;
         let Maker { archived, active, defined, files, workers, relations, retries, .. } = maker;
-        let batches =
-            vec![queues, tasks, datasets, defined, active, archived, files, workers, relations, retries, stats];
+        let batches = vec![
+            queues, tasks, datasets, defined, active, archived, files, workers, relations, retries, stats,
+        ];
         Production { batches, largest }
     }
 
@@ -118,7 +119,11 @@ impl Maker {
                 id: FIRST_TASK + n,
                 status,
                 user: self.dice.weighted(USERS).copied().unwrap_or("synthetic-epicprod"),
-                processing: if self.dice.chance(70) { "epicproduction" } else { "panda-client-1.5.80-jedi-run" },
+                processing: if self.dice.chance(70) {
+                    "epicproduction"
+                } else {
+                    "panda-client-1.5.80-jedi-run"
+                },
                 created,
                 request: 1000 + n / 5,
                 done: 0,
@@ -136,14 +141,17 @@ impl Maker {
         let first = self.now - TimeDelta::days(i64::from(plan.days));
         let mut made: i64 = 0;
         while self.archived.rows.len() < target {
-            let share = i64::try_from(self.archived.rows.len()).unwrap_or_default() * 1000 / i64::from(plan.jobs.max(1));
+            let share = i64::try_from(self.archived.rows.len()).unwrap_or_default() * 1000
+                / i64::from(plan.jobs.max(1));
             made += 1;
             let count = tasks.len();
-            let position = count * usize::try_from(share).unwrap_or_default() / 1000 + usize::try_from(self.dice.range(0, 3)).unwrap_or_default();
+            let position = count * usize::try_from(share).unwrap_or_default() / 1000
+                + usize::try_from(self.dice.range(0, 3)).unwrap_or_default();
             let Some(task) = tasks.get_mut(position.min(count.saturating_sub(1))) else { return };
             let begin = task.created.max(first);
             let room = (self.now - begin).num_seconds().max(3600);
-            let mut created = begin + TimeDelta::seconds(self.dice.range(0, (room - 1800).max(1).min(2 * 86_400)));
+            let mut created =
+                begin + TimeDelta::seconds(self.dice.range(0, (room - 1800).max(1).min(2 * 86_400)));
             let (mut origin, mut attempt, mut previous) = (self.next, 1, None);
             task.inputs += 1;
             loop {
@@ -172,7 +180,14 @@ impl Maker {
     }
 
     /// A job that ended; none when it would end after now.
-    fn ended(&mut self, task: &Task, created: NaiveDateTime, attempt: i64, origin: &mut i64, end: &'static super::jobs::End) -> Option<Job> {
+    fn ended(
+        &mut self,
+        task: &Task,
+        created: NaiveDateTime,
+        attempt: i64,
+        origin: &mut i64,
+        end: &'static super::jobs::End,
+    ) -> Option<Job> {
         let place = places::draw(&mut self.dice)?;
         let begins = created + TimeDelta::seconds(self.dice.range(300, 7200));
         let ends = begins + TimeDelta::seconds(self.dice.range(600, 21_600));
@@ -246,7 +261,11 @@ impl Maker {
             let states = if n < active { ACTIVE } else { QUEUED };
             let status = self.dice.weighted(states).copied().unwrap_or("activated");
             // One in thirty has been stuck for days.
-            let age = if self.dice.chance(3) { self.dice.range(200_000, 900_000) } else { self.dice.range(60, 20_000) };
+            let age = if self.dice.chance(3) {
+                self.dice.range(200_000, 900_000)
+            } else {
+                self.dice.range(60, 20_000)
+            };
             let modified = self.now - TimeDelta::seconds(age);
             let created = modified - TimeDelta::seconds(self.dice.range(60, 7200));
             let started = matches!(status, "running" | "holding" | "transferring").then_some(modified);
@@ -270,7 +289,11 @@ impl Maker {
                 modified,
             };
             let row = job.row(&mut self.dice);
-            if n < active { self.active.add(row) } else { self.defined.add(row) }
+            if n < active {
+                self.active.add(row)
+            } else {
+                self.defined.add(row)
+            }
             self.surroundings(&job);
         }
     }
@@ -292,7 +315,8 @@ impl Maker {
                 task.id
             );
             let terminal = matches!(task.status, "done" | "finished" | "failed" | "aborted" | "broken");
-            let touched = if terminal { task.last } else { self.now - TimeDelta::seconds(self.dice.range(30, 3600)) };
+            let touched =
+                if terminal { task.last } else { self.now - TimeDelta::seconds(self.dice.range(30, 3600)) };
             rows.add(vec![
                 ("jeditaskid", task.id.into()),
                 ("taskname", name.into()),

@@ -95,7 +95,8 @@ impl Tool for GetActivity {
 impl GetActivity {
     async fn answer(&self, cx: &Cx) -> Result<Activity, Error> {
         let panda = panda::of(cx)?;
-        let window = Window::read(cx.now, self.days, 1.0, self.start_time.as_deref(), self.end_time.as_deref())?;
+        let window =
+            Window::read(cx.now, self.days, 1.0, self.start_time.as_deref(), self.end_time.as_deref())?;
         let catalog = panda.catalog().await?;
         let jobs = JobFilter {
             window: Some(window),

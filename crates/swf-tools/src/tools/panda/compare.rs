@@ -147,7 +147,8 @@ impl Compare {
     /// What is compared: another site or task if one is named, else another window.
     fn sides(&self, cx: &Cx) -> Result<(Asked, Asked), Error> {
         let owned = |text: &Option<String>| given(text.as_ref()).map(str::to_owned);
-        let mut first = Window::read(cx.now, self.days, 1.0, self.start_time.as_deref(), self.end_time.as_deref())?;
+        let mut first =
+            Window::read(cx.now, self.days, 1.0, self.start_time.as_deref(), self.end_time.as_deref())?;
         first.end = Some(first.end.unwrap_or(cx.now.naive_utc()));
         let length = first.end.map_or(TimeDelta::zero(), |end| end - first.start);
         let (other_site, other_task) = (owned(&self.other_site), given_id(self.other_taskid));
@@ -172,7 +173,8 @@ impl Compare {
         };
         let a = filter(first, site.clone(), task);
         let b = filter(second, other_site.or(site), other_task.or(task));
-        let asked = |window: Window, filter: JobFilter| Asked { label: label(&window, &filter), window, filter };
+        let asked =
+            |window: Window, filter: JobFilter| Asked { label: label(&window, &filter), window, filter };
         Ok((asked(first, a), asked(second, b)))
     }
 }
@@ -197,7 +199,8 @@ async fn side(panda: &Panda, catalog: &Catalog, asked: &Asked) -> Result<(Side, 
     let (counted, _) = counted?;
     let (used, mut patterns) = (used?, patterns?);
     patterns.retain(|p| !p.explanation.benign);
-    let jobs = |status: &str| -> i64 { counted.iter().filter(|c| c.key(0) == Some(status)).map(|c| c.jobs).sum() };
+    let jobs =
+        |status: &str| -> i64 { counted.iter().filter(|c| c.key(0) == Some(status)).map(|c| c.jobs).sum() };
     let (finished, failed) = (jobs("finished") as f64, jobs("failed") as f64);
     let good = total(used.iter().filter(|g| g.good));
     let bad = total(used.iter().filter(|g| !g.good));
@@ -224,7 +227,8 @@ fn key(p: &Pattern) -> (&'static str, i64, &str) {
 
 /// A pattern in a few words.
 pub(super) fn brief(p: &Pattern) -> Value {
-    let sites: BTreeMap<_, _> = p.sites.iter().map(|(s, n)| (s.clone().unwrap_or_else(|| "unknown".into()), *n)).collect();
+    let sites: BTreeMap<_, _> =
+        p.sites.iter().map(|(s, n)| (s.clone().unwrap_or_else(|| "unknown".into()), *n)).collect();
     json!({
         "error_source": p.source, "error_code": p.code, "name": p.explanation.name, "pattern": p.pattern,
         "count": p.jobs, "meaning": p.explanation.meaning, "action": p.explanation.action, "site_counts": sites,
@@ -232,7 +236,8 @@ pub(super) fn brief(p: &Pattern) -> Value {
 }
 
 fn sentence(a: &Side, b: &Side) -> String {
-    let percent = |s: Option<f64>| s.map_or("none ended".to_owned(), |s| format!("{:.1} % failed", s * 100.0));
+    let percent =
+        |s: Option<f64>| s.map_or("none ended".to_owned(), |s| format!("{:.1} % failed", s * 100.0));
     let verdict = match (a.failed_share, b.failed_share) {
         (Some(x), Some(y)) if x > y + 0.02 => "worse",
         (Some(x), Some(y)) if x + 0.02 < y => "better",

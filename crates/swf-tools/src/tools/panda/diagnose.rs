@@ -95,8 +95,16 @@ pub struct Summary {
 }
 
 /// Further fields of a diagnosed job, after the errors.
-const MORE: [&str; 8] =
-    ["jobname", "pilotid", "computingelement", "jobmetrics", "specialhandling", "commandtopilot", "maxrss", "maxpss"];
+const MORE: [&str; 8] = [
+    "jobname",
+    "pilotid",
+    "computingelement",
+    "jobmetrics",
+    "specialhandling",
+    "commandtopilot",
+    "maxrss",
+    "maxpss",
+];
 
 impl Tool for DiagnoseJobs {
     const NAME: &'static str = "panda_diagnose_jobs";
@@ -116,7 +124,8 @@ impl DiagnoseJobs {
     async fn answer(&self, cx: &Cx) -> Result<Diagnosis, Error> {
         let panda = panda::of(cx)?;
         let limit = limit(self.limit, 500, 1000)?;
-        let window = Window::read(cx.now, self.days, 7.0, self.start_time.as_deref(), self.end_time.as_deref())?;
+        let window =
+            Window::read(cx.now, self.days, 7.0, self.start_time.as_deref(), self.end_time.as_deref())?;
         let filter = self.filter(window)?;
         let catalog = panda.catalog().await?;
         let of = PageOf { before_id: given_id(self.before_id), oldest_first: false, limit };
@@ -139,9 +148,11 @@ impl DiagnoseJobs {
         });
         let errors: Vec<Vec<JobError>> = page.rows.iter().map(jobs::errors).collect();
         let rows = page.rows.iter().zip(&errors);
-        let mut rows: Vec<_> = rows.map(|(row, errors)| diagnosed(row, errors, &storage, &columns, cx)).collect();
+        let mut rows: Vec<_> =
+            rows.map(|(row, errors)| diagnosed(row, errors, &storage, &columns, cx)).collect();
         let error_summary = summary(&errors);
-        let (pagination, truncated) = paginate(cx, &mut rows, &page.rows, page.has_more, self.before_id, limit);
+        let (pagination, truncated) =
+            paginate(cx, &mut rows, &page.rows, page.has_more, self.before_id, limit);
         Ok(Diagnosis {
             error_summary,
             count: rows.len(),
@@ -199,7 +210,9 @@ pub(super) fn statuses(status: Option<&str>) -> Result<Vec<String>, Error> {
     match status {
         None => Ok(FAULTY.map(str::to_owned).to_vec()),
         Some(one) if FAULTY.contains(&one) => Ok(vec![one.to_owned()]),
-        Some(other) => Err(Error::invalid("status", format!("'{other}' is not one of failed, cancelled, closed"))),
+        Some(other) => {
+            Err(Error::invalid("status", format!("'{other}' is not one of failed, cancelled, closed")))
+        }
     }
 }
 

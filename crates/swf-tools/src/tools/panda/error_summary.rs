@@ -149,7 +149,8 @@ impl ErrorSummary {
     async fn answer(&self, cx: &Cx) -> Result<Errors, Error> {
         let panda = panda::of(cx)?;
         let limit = usize::try_from(limit(self.limit, 20, 500)?).unwrap_or(20);
-        let window = Window::read(cx.now, self.days, 10.0, self.start_time.as_deref(), self.end_time.as_deref())?;
+        let window =
+            Window::read(cx.now, self.days, 10.0, self.start_time.as_deref(), self.end_time.as_deref())?;
         let filter = self.filter(window)?;
         let catalog = panda.catalog().await?;
         let (patterns, jobs) = tokio::join!(
@@ -158,7 +159,8 @@ impl ErrorSummary {
         );
         let mut all = patterns?;
         let (jobs, mut dark) = jobs?;
-        let errors = |benign: bool| all.iter().filter(|p| p.explanation.benign == benign).map(|p| p.jobs).sum();
+        let errors =
+            |benign: bool| all.iter().filter(|p| p.explanation.benign == benign).map(|p| p.jobs).sum();
         let (fault_errors, benign_errors) = (errors(false), errors(true));
         if self.exclude_benign.unwrap_or(false) {
             all.retain(|p| !p.explanation.benign);
@@ -166,10 +168,11 @@ impl ErrorSummary {
         let patterns_in_window = all.len();
         all.truncate(limit);
         let ids: BTreeSet<i64> = all.iter().flat_map(|p| p.ids.iter().copied()).take(4000).collect();
-        let storage = patterns::destinations(panda, &catalog, &ids, window.start).await.unwrap_or_else(|why| {
-            dark.push(why);
-            HashMap::new()
-        });
+        let storage =
+            patterns::destinations(panda, &catalog, &ids, window.start).await.unwrap_or_else(|why| {
+                dark.push(why);
+                HashMap::new()
+            });
         let errors: Vec<ErrorPattern> = all.into_iter().map(|p| told(p, &storage)).collect();
         Ok(Errors {
             total_errors: errors.iter().map(|e| e.count).sum(),
@@ -226,11 +229,15 @@ impl ErrorSummary {
 }
 
 fn told(p: Pattern, storage: &HashMap<i64, BTreeSet<String>>) -> ErrorPattern {
-    let destinations: BTreeSet<String> = p.ids.iter().filter_map(|id| storage.get(id)).flatten().cloned().collect();
+    let destinations: BTreeSet<String> =
+        p.ids.iter().filter_map(|id| storage.get(id)).flatten().cloned().collect();
     let mut sites: Vec<(&Option<String>, &i64)> = p.sites.iter().collect();
     sites.sort_by(|a, b| b.1.cmp(a.1).then_with(|| a.0.cmp(b.0)));
-    let site_counts =
-        sites.iter().take(10).map(|(s, n)| ((*s).clone().unwrap_or_else(|| "unknown".into()), json!(n))).collect();
+    let site_counts = sites
+        .iter()
+        .take(10)
+        .map(|(s, n)| ((*s).clone().unwrap_or_else(|| "unknown".into()), json!(n)))
+        .collect();
     ErrorPattern {
         error_source: p.source.into(),
         error_code: p.code,

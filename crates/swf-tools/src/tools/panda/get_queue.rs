@@ -55,22 +55,32 @@ impl GetQueue {
             let nearest = near
                 .iter()
                 .max_by(|a, b| {
-                    let like = |name: &str| strsim::jaro_winkler(&name.to_lowercase(), &self.panda_queue.to_lowercase());
+                    let like = |name: &str| {
+                        strsim::jaro_winkler(&name.to_lowercase(), &self.panda_queue.to_lowercase())
+                    };
                     like(a).total_cmp(&like(b))
                 })
                 .map(|n| format!("did you mean '{n}'? "))
                 .unwrap_or_default();
-            return Err(Error::not_found("queue", &self.panda_queue, format!("{nearest}panda_list_queues has the names")));
+            return Err(Error::not_found(
+                "queue",
+                &self.panda_queue,
+                format!("{nearest}panda_list_queues has the names"),
+            ));
         };
         let mut queue: Map<String, Value> =
             found.data.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.clone(), v.clone())).collect();
         queue.insert("panda_queue".into(), json!(found.name));
         queue.insert("last_update".into(), found.updated());
         let path = format!("/panda/epic-queues/{}/", encode(&found.name));
-        let monitor = answer::monitor(panda, "PanDA monitor: queue", &format!("/site/{}/", encode(&found.name)));
+        let monitor =
+            answer::monitor(panda, "PanDA monitor: queue", &format!("/site/{}/", encode(&found.name)));
         Ok(QueueDetail {
             queue,
-            monitor_urls: [Some(answer::page(cx, "this queue", &path, &Map::new())), monitor].into_iter().flatten().collect(),
+            monitor_urls: [Some(answer::page(cx, "this queue", &path, &Map::new())), monitor]
+                .into_iter()
+                .flatten()
+                .collect(),
             as_of: AsOf::new(cx, panda, None),
             synthetic: answer::synthetic(&catalog),
         })

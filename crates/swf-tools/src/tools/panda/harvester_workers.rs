@@ -180,7 +180,12 @@ fn pivot(found: &[Workers]) -> Vec<Map<String, Value>> {
     let mut rows: Vec<_> = groups.into_iter().collect();
     rows.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
     let row = |((status, jobtype, resource), n): ((&str, &str, &str), i64)| {
-        let cells = [("status", json!(status)), ("jobtype", json!(jobtype)), ("resourcetype", json!(resource)), ("nworkers", json!(n))];
+        let cells = [
+            ("status", json!(status)),
+            ("jobtype", json!(jobtype)),
+            ("resourcetype", json!(resource)),
+            ("nworkers", json!(n)),
+        ];
         cells.map(|(k, v)| (k.to_owned(), v)).into_iter().collect()
     };
     rows.into_iter().map(row).collect()

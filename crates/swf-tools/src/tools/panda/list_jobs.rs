@@ -108,7 +108,8 @@ impl ListJobs {
         let panda = panda::of(cx)?;
         let limit = limit(self.limit, 200, 1000)?;
         let oldest_first = oldest_first(self.order.as_deref())?;
-        let window = Window::read(cx.now, self.days, 7.0, self.start_time.as_deref(), self.end_time.as_deref())?;
+        let window =
+            Window::read(cx.now, self.days, 7.0, self.start_time.as_deref(), self.end_time.as_deref())?;
         let filter = self.filter(window);
         let catalog = panda.catalog().await?;
         let of = PageOf { before_id: given_id(self.before_id), oldest_first, limit };
@@ -137,7 +138,8 @@ impl ListJobs {
             None
         });
         let mut rows: Vec<_> = page.rows.iter().map(|r| jobs::listed(r, &FIELDS, &storage, cx.now)).collect();
-        let (pagination, truncated) = paginate(cx, &mut rows, &page.rows, page.has_more, self.before_id, limit);
+        let (pagination, truncated) =
+            paginate(cx, &mut rows, &page.rows, page.has_more, self.before_id, limit);
         let counts = counted.map(|(c, _)| c);
         Ok(JobList {
             summary: by_status(counts.iter().flatten().map(|c| (c.key(0), c.jobs))),

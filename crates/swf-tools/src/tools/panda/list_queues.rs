@@ -127,7 +127,13 @@ impl ListQueues {
                 ],
             ),
             total,
-            monitor_urls: [Some(answer::page(cx, "queues", "/panda/epic-queues/", &arguments(self))), monitor].into_iter().flatten().collect(),
+            monitor_urls: [
+                Some(answer::page(cx, "queues", "/panda/epic-queues/", &arguments(self))),
+                monitor,
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
             as_of: AsOf::new(cx, panda, None),
             synthetic: answer::synthetic(&catalog),
         })
@@ -137,8 +143,8 @@ impl ListQueues {
         let is = |key: &str, asked: &Option<String>| {
             given(asked.as_ref()).is_none_or(|a| queue.text(key).is_some_and(|t| t.eq_ignore_ascii_case(a)))
         };
-        let named = given(self.search.as_ref())
-            .is_none_or(|s| queue.name.to_lowercase().contains(&s.to_lowercase()));
+        let named =
+            given(self.search.as_ref()).is_none_or(|s| queue.name.to_lowercase().contains(&s.to_lowercase()));
         let at = given(self.site.as_ref()).is_none_or(|s| queue.is_at(s));
         let of_vo = matches!(vo, "all" | "%") || queue.text("vo_name").as_deref() == Some(vo);
         of_vo

@@ -105,9 +105,12 @@ impl ListTasks {
         let worst = match self.order.as_deref() {
             None | Some("newest" | "") => false,
             Some("failures") => true,
-            Some(other) => return Err(Error::invalid("order", format!("'{other}' is not one of newest, failures"))),
+            Some(other) => {
+                return Err(Error::invalid("order", format!("'{other}' is not one of newest, failures")));
+            }
         };
-        let window = Window::read(cx.now, self.days, 7.0, self.start_time.as_deref(), self.end_time.as_deref())?;
+        let window =
+            Window::read(cx.now, self.days, 7.0, self.start_time.as_deref(), self.end_time.as_deref())?;
         let filter = self.filter(cx, window);
         let catalog = panda.catalog().await?;
         let fetched = if worst { CANDIDATES } else { limit + 1 };
@@ -138,10 +141,16 @@ impl ListTasks {
             count: listed.len(),
             status_meanings: status_meanings(&listed),
             tasks: listed,
-            pagination: Pagination { before_id: self.before_id, has_more: has_more || cut > 0, next_before_id, limit },
+            pagination: Pagination {
+                before_id: self.before_id,
+                has_more: has_more || cut > 0,
+                next_before_id,
+                limit,
+            },
             filters: self.filters(),
             tags,
-            truncated: (cut > 0).then_some(Truncated { rows: cut, limit_bytes: cx.settings().answer_ceiling }),
+            truncated: (cut > 0)
+                .then_some(Truncated { rows: cut, limit_bytes: cx.settings().answer_ceiling }),
             monitor_urls: links(cx, panda, "/panda/tasks/", &arguments(self)),
             as_of: AsOf::new(cx, panda, filter.window),
             synthetic: answer::synthetic(&catalog),
@@ -204,12 +213,13 @@ fn status_meanings(tasks: &[Map<String, Value>]) -> Map<String, Value> {
     states.into_iter().filter_map(|s| Some((s.to_owned(), json!(tasks::meaning(s)?)))).collect()
 }
 
-pub(super) async fn meanings(cx: &Cx, tasks: &[Map<String, Value>], dark: &mut Vec<String>) -> Map<String, Value> {
-    let labels: BTreeSet<String> = tasks
-        .iter()
-        .filter_map(|t| t.get("taskname")?.as_str())
-        .flat_map(tags::in_name)
-        .collect();
+pub(super) async fn meanings(
+    cx: &Cx,
+    tasks: &[Map<String, Value>],
+    dark: &mut Vec<String>,
+) -> Map<String, Value> {
+    let labels: BTreeSet<String> =
+        tasks.iter().filter_map(|t| t.get("taskname")?.as_str()).flat_map(tags::in_name).collect();
     tags::meanings(cx, &labels).await.unwrap_or_else(|why| {
         dark.push(why);
         Map::new()

@@ -84,7 +84,8 @@ impl Tool for ResourceUsage {
 impl ResourceUsage {
     async fn answer(&self, cx: &Cx) -> Result<Usage, Error> {
         let panda = panda::of(cx)?;
-        let window = Window::read(cx.now, self.days, 30.0, self.start_time.as_deref(), self.end_time.as_deref())?;
+        let window =
+            Window::read(cx.now, self.days, 30.0, self.start_time.as_deref(), self.end_time.as_deref())?;
         let by_end = self.start_time.is_some() || self.end_time.is_some();
         let owned = |text: &Option<String>| given(text.as_ref()).map(str::to_owned);
         let filter = JobFilter {
@@ -101,7 +102,10 @@ impl ResourceUsage {
         let mut totals = used.json();
         totals.insert("efficiency".into(), used.efficiency());
         let mut lost = wasted.json();
-        lost.insert("share_of_allocated".into(), json!(share(wasted.allocated, wasted.allocated + used.allocated, 4)));
+        lost.insert(
+            "share_of_allocated".into(),
+            json!(share(wasted.allocated, wasted.allocated + used.allocated, 4)),
+        );
         Ok(Usage {
             totals,
             by_site: by("site", good.iter(), |g| g.site.clone()),

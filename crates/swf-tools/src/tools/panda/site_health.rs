@@ -205,7 +205,9 @@ impl SiteHealth {
         let ours = facts.queues.iter().filter(|q| q.text("vo_name").as_deref() == Some(&panda.settings().vo));
         let busy = facts.live.iter().chain(&facts.hourly).filter_map(|c| c.key(0));
         let all = ours.map(|q| q.name.as_str()).chain(busy);
-        all.filter(|name| given(self.site.as_ref()).is_none_or(|s| like(s, name))).map(str::to_owned).collect()
+        all.filter(|name| given(self.site.as_ref()).is_none_or(|s| like(s, name)))
+            .map(str::to_owned)
+            .collect()
     }
 }
 
@@ -237,22 +239,40 @@ fn judge(name: &str, facts: &Facts, now: NaiveDateTime) -> Site {
         facts.live.iter().filter(|c| c.key(0) == Some(name) && c.key(1) == Some(status)).map(|c| c.jobs).sum()
     };
     let ended = |status: &str| -> i64 {
-        facts.hourly.iter().filter(|c| c.key(0) == Some(name) && c.key(1) == Some(status)).map(|c| c.jobs).sum()
+        facts
+            .hourly
+            .iter()
+            .filter(|c| c.key(0) == Some(name) && c.key(1) == Some(status))
+            .map(|c| c.jobs)
+            .sum()
     };
     let (running, activated) = (live("running"), live("activated"));
     let (finished, failed) = (ended("finished"), ended("failed"));
     let failed_share = share(failed as f64, (finished + failed) as f64, 4);
     let queue = facts.queues.iter().find(|q| q.name == name);
-    let reports: Option<Vec<&Workers>> = facts.pilots.as_ref().map(|p| p.iter().filter(|w| w.site == name).collect());
+    let reports: Option<Vec<&Workers>> =
+        facts.pilots.as_ref().map(|p| p.iter().filter(|w| w.site == name).collect());
     let reports = reports.filter(|r| !r.is_empty());
-    let alive: i64 = reports.iter().flatten().filter(|w| matches!(w.status.as_str(), "running" | "submitted" | "ready")).map(|w| w.workers).sum();
+    let alive: i64 = reports
+        .iter()
+        .flatten()
+        .filter(|w| matches!(w.status.as_str(), "running" | "submitted" | "ready"))
+        .map(|w| w.workers)
+        .sum();
     let last = facts.last.iter().find(|c| c.key(0) == Some(name)).and_then(|c| c.last_end);
-    let cause = facts.faults.iter().filter_map(|p| Some((p, *p.sites.get(&Some(name.to_owned()))?))).max_by_key(|(_, n)| *n);
+    let cause = facts
+        .faults
+        .iter()
+        .filter_map(|p| Some((p, *p.sites.get(&Some(name.to_owned()))?)))
+        .max_by_key(|(_, n)| *n);
     let streak = bad_since(name, facts);
     let (verdict, why) = if finished + failed >= ENOUGH && failed_share.is_some_and(|s| s >= SHARE) {
         ("failing", format!("{failed} of {} ended jobs failed", finished + failed))
     } else if activated > 0 && alive == 0 && facts.pilots.is_some() {
-        ("no pilots", format!("{activated} jobs wait, and Harvester reported no pilots in the last four hours"))
+        (
+            "no pilots",
+            format!("{activated} jobs wait, and Harvester reported no pilots in the last four hours"),
+        )
     } else if running + activated > 0 && finished == 0 {
         ("stuck", format!("{running} jobs run and {activated} wait, but none finished in the window"))
     } else if running + activated + finished + failed == 0 {

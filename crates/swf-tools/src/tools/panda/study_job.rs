@@ -187,7 +187,13 @@ impl StudyJob {
             "failed" | "holding" | "cancelled" | "closed" => {
                 let substatus = text(&row, "jobsubstatus").unwrap_or_default();
                 let command = text(&row, "commandtopilot").unwrap_or_default();
-                let case = Case { pandaid: self.pandaid, errors: &errors, substatus: &substatus, command: &command, urls: &urls };
+                let case = Case {
+                    pandaid: self.pandaid,
+                    errors: &errors,
+                    substatus: &substatus,
+                    command: &command,
+                    urls: &urls,
+                };
                 Some(logs::analysis(panda, case).await)
             }
             _ => None,
@@ -232,7 +238,11 @@ async fn find(panda: &Panda, catalog: &Catalog, id: i64, dark: &mut Vec<String>)
     let row = panda.rows(&sql).await?.into_iter().next();
     row.ok_or_else(|| {
         let where_looked = tables.iter().map(|t| t.name).collect::<Vec<_>>().join(", ");
-        Error::not_found("job", id, format!("looked in {where_looked}; jobs older than a year are in PanDA's archive"))
+        Error::not_found(
+            "job",
+            id,
+            format!("looked in {where_looked}; jobs older than a year are in PanDA's archive"),
+        )
     })
 }
 
@@ -331,9 +341,8 @@ impl Job<'_> {
     async fn attempts(&self) -> Result<Option<Map<String, Value>>, Error> {
         self.catalog.need("jedi_job_retry_history")?;
         let table = format!("{SCHEMA}.jedi_job_retry_history");
-        let mut sql = Sql::new(format!(
-            "SELECT oldpandaid, newpandaid FROM {table} WHERE relationtype = 'retry'"
-        ));
+        let mut sql =
+            Sql::new(format!("SELECT oldpandaid, newpandaid FROM {table} WHERE relationtype = 'retry'"));
         sql.push("AND jeditaskid = ?", [self.task.into()]);
         sql.push(
             &format!(
@@ -354,7 +363,8 @@ impl Job<'_> {
                 "SELECT pandaid, jobstatus, computingsite, creationtime, endtime FROM {SCHEMA}.{}",
                 table.name
             ));
-            part.and_in("pandaid", ids.keys().map(|id| (*id).into())).and("jeditaskid = ?", [self.task.into()]);
+            part.and_in("pandaid", ids.keys().map(|id| (*id).into()))
+                .and("jeditaskid = ?", [self.task.into()]);
             sql.push(if n > 0 { "UNION ALL" } else { "" }, []).push(part.text(), part.values().to_vec());
         }
         let mut rows = self.panda.rows(&sql).await?;

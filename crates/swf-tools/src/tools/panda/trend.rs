@@ -104,7 +104,8 @@ impl Tool for Trend {
 impl Trend {
     async fn answer(&self, cx: &Cx) -> Result<Series, Error> {
         let panda = panda::of(cx)?;
-        let window = Window::read(cx.now, self.days, 7.0, self.start_time.as_deref(), self.end_time.as_deref())?;
+        let window =
+            Window::read(cx.now, self.days, 7.0, self.start_time.as_deref(), self.end_time.as_deref())?;
         let until = window.end.unwrap_or(cx.now.naive_utc());
         let bucket = self.bucket.unwrap_or(match window.hours(cx.now) {
             h if h <= 72.0 => Bucket::Hour,
@@ -113,7 +114,10 @@ impl Trend {
         });
         let starts = bucket.all(window.start, until - TimeDelta::microseconds(1));
         if starts.len() > POINTS {
-            return Err(Error::invalid("bucket", format!("{} buckets are more than {POINTS}: take longer ones", starts.len())));
+            return Err(Error::invalid(
+                "bucket",
+                format!("{} buckets are more than {POINTS}: take longer ones", starts.len()),
+            ));
         }
         let by = by(self.by.as_deref())?;
         let owned = |text: &Option<String>| given(text.as_ref()).map(str::to_owned);
@@ -151,14 +155,19 @@ impl Trend {
             })
             .collect();
         let mut all = line("all", &starts, cells.iter());
-        all.core_hours = Some(starts.iter().map(|s| answer::round(hours.get(s).copied().unwrap_or(0.0), 1)).collect());
+        all.core_hours =
+            Some(starts.iter().map(|s| answer::round(hours.get(s).copied().unwrap_or(0.0), 1)).collect());
         Ok(Series {
-            bucket: serde_json::to_value(bucket).ok().and_then(|b| b.as_str().map(str::to_owned)).unwrap_or_default(),
+            bucket: serde_json::to_value(bucket)
+                .ok()
+                .and_then(|b| b.as_str().map(str::to_owned))
+                .unwrap_or_default(),
             series: if by.is_some() { split(&starts, &cells) } else { Vec::new() },
             starts,
             all,
             filters: arguments(self),
-            note: "jobs by the time of their last change, which for ended jobs is their end in PanDA; UTC".into(),
+            note: "jobs by the time of their last change, which for ended jobs is their end in PanDA; UTC"
+                .into(),
             monitor_urls: links(cx, panda, "/panda/activity/", &arguments(self)),
             as_of: AsOf::new(cx, panda, Some(window)),
             synthetic: answer::synthetic(&catalog),
@@ -175,7 +184,10 @@ fn by(name: Option<&str>) -> Result<Option<Key>, Error> {
         Some("task") => Key::Task,
         Some("resource_type") => Key::Resource,
         Some(other) => {
-            return Err(Error::invalid("by", format!("'{other}' is not one of site, user, task, resource_type")));
+            return Err(Error::invalid(
+                "by",
+                format!("'{other}' is not one of site, user, task, resource_type"),
+            ));
         }
     }))
 }
@@ -188,7 +200,8 @@ struct Cell<'a> {
 }
 
 fn line<'a>(name: &str, starts: &[String], cells: impl Iterator<Item = &'a Cell<'a>>) -> Line {
-    let mut points: BTreeMap<&str, (i64, i64, i64)> = starts.iter().map(|s| (s.as_str(), (0, 0, 0))).collect();
+    let mut points: BTreeMap<&str, (i64, i64, i64)> =
+        starts.iter().map(|s| (s.as_str(), (0, 0, 0))).collect();
     for cell in cells {
         let Some(point) = points.get_mut(cell.start.as_str()) else { continue };
         match cell.status {

@@ -162,12 +162,8 @@ pub async fn failed(look: &Look<'_>) -> Found {
     let rows: Vec<Row> = look.cx.db.fetch_all(&sql).await?;
     let Some(newest) = rows.first() else { return Ok(Vec::new()) };
     let lines = rows.iter().map(|r| {
-        format!(
-            "{} at {}: {}",
-            r.execution_id,
-            iso(r.ended),
-            r.reason.as_deref().unwrap_or("no reason given")
-        )
+        let reason = r.reason.as_deref().unwrap_or("no reason given");
+        format!("{}: {reason} ({})", r.execution_id, iso(r.ended))
     });
     let id = newest.execution_id.as_str();
     Ok(vec![
@@ -241,7 +237,7 @@ fn counted(c: Counted, what: &str, tool: &'static str) -> Problem {
     let severity = if c.status == "failed" { Severity::Error } else { Severity::Warning };
     Problem::new(severity, c.total, what)
         .since(Some(c.oldest))
-        .evidence([format!("in {} runs, the newest {}", c.runs, c.run_number)])
+        .evidence([format!("runs: {}, the newest: {}", c.runs, c.run_number)])
         .next(tool, &[("run_number", c.run_number.into()), ("status", c.status.into())])
 }
 
@@ -271,7 +267,7 @@ pub async fn letters(look: &Look<'_>) -> Found {
 /// Whether the PanDA database answers.
 pub async fn panda(look: &Look<'_>) -> Found {
     if let Some(panda) = &look.cx.service().panda {
-        let one: i64 = panda.fetch_one(&Sql::new("SELECT 1")).await?;
+        let one: i64 = panda.db().fetch_one(&Sql::new("SELECT 1")).await?;
         tracing::trace!(one, "the PanDA database answers");
     }
     Ok(Vec::new())

@@ -81,7 +81,9 @@ pub struct Dark {
 const SHOWN: usize = 7;
 /// Lines of evidence for each problem, and characters of each line.
 const LINES: usize = 3;
-const LINE: usize = 100;
+const LINE: usize = 110;
+/// Where agents, executions, files and logs are.
+const RECORD: &str = "database of record";
 /// No check may hold up the answer for longer.
 const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -143,8 +145,8 @@ impl Tool for Triage {
         );
         let results = [
             ("broker", Ok(checks::broker(cx))),
-            ("agents", agents),
             ("running executions", executions),
+            ("agents", agents),
             ("failed executions", failed),
             ("error logs", errors),
             ("files and slices", files),
@@ -169,20 +171,19 @@ fn findings<const N: usize>(cx: &Cx, results: [(&'static str, Result<Vec<Problem
             Err(e) => {
                 let why = shorten(&e.to_string());
                 // A database that is down is one fact, not seven.
+                let source = if source == "running executions" { RECORD } else { source };
                 if !dark.iter().any(|d| d.why == why) {
                     dark.push(Dark { source, why });
                 }
             }
         }
     }
-    if dark.iter().any(|d| d.source == "agents") {
+    if dark.iter().any(|d| d.source == RECORD) {
         let what = "the database of record cannot be read: agents, executions, files and logs are dark";
         problems.push(Problem::new(Severity::Critical, 1, what));
     }
-    problems.sort_by(|a, b| {
-        let since = |p: &Problem| p.since.map(|s| s.0);
-        a.severity.cmp(&b.severity).then_with(|| b.count.cmp(&a.count)).then_with(|| since(a).cmp(&since(b)))
-    });
+    // Stable: within one severity what stops the work comes before what it leaves behind.
+    problems.sort_by_key(|p| p.severity);
     let state = match problems.first().map(|p| p.severity) {
         Some(Severity::Critical) => "broken",
         Some(_) => "degraded",
