@@ -40,6 +40,20 @@ impl Problem {
         }
         Problem { status, body }
     }
+
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What is told to the caller; faults of ours have an id that the log has too.
+    pub fn detail(&self) -> String {
+        let detail = self.body.get("detail").and_then(Value::as_str).unwrap_or_default();
+        match self.body.get("error_id").and_then(Value::as_str) {
+            Some(id) => format!("{detail} {id}"),
+            None => detail.to_owned(),
+        }
+    }
 }
 
 impl IntoResponse for Problem {
