@@ -8,6 +8,7 @@ mod lifecycle;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 use swf_db::{Error as DbError, Sql, Tx};
 use swf_stomp::{AckMode, Client, Delivery, Subscribe, Subscription};
@@ -158,8 +159,11 @@ fn count(outcome: &'static str, n: usize) {
 async fn store_batch(service: &Service, batch: &[Delivery]) -> Result<Vec<Captured>, DbError> {
     let mut tx = service.db.begin().await?;
     let mut captured = Vec::new();
-    for delivery in batch {
-        if let Some(message) = store(service, &mut tx, delivery).await? {
+    let start = service.clock.now();
+    for (at, delivery) in (0..).zip(batch) {
+        // No two messages have the same time, so that their order can be told later.
+        let now = start + TimeDelta::microseconds(at);
+        if let Some(message) = store(service, &mut tx, delivery, now).await? {
             captured.push(message);
         }
     }
@@ -200,8 +204,12 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-async fn store(service: &Service, tx: &mut Tx<'_>, delivery: &Delivery) -> Result<Option<Captured>, DbError> {
-    let now = service.clock.now();
+async fn store(
+    service: &Service,
+    tx: &mut Tx<'_>,
+    delivery: &Delivery,
+    now: DateTime<Utc>,
+) -> Result<Option<Captured>, DbError> {
     let message_id = Uuid::new_v4();
     let ledger = Sql::new("INSERT INTO swfx_message_uid (uid, received_at, message_id) VALUES").with(
         "(?, ?, ?) ON CONFLICT (uid) DO NOTHING",
@@ -212,9 +220,12 @@ async fn store(service: &Service, tx: &mut Tx<'_>, delivery: &Delivery) -> Resul
     }
     match read(&delivery.body) {
         Read::Message(body) => {
-            insert(service, tx, delivery, message_id, &body).await?;
+            insert(tx, delivery, message_id, &body, now).await?;
             lifecycle::advance(tx, now, &body).await?;
-            Ok(Some(Captured { id: message_id, payload: Arc::new(payload(delivery, body, now)) }))
+            Ok(Some(Captured {
+                id: message_id,
+                payload: Arc::new(payload(delivery.destination(), body, now)),
+            }))
         }
         Read::Heartbeat(body) => {
             heartbeat(tx, now, &body).await?;
@@ -251,13 +262,12 @@ fn field(body: &Map<String, Value>, name: &str, length: usize, cut: &mut Vec<Str
 }
 
 async fn insert(
-    service: &Service,
     tx: &mut Tx<'_>,
     delivery: &Delivery,
     id: Uuid,
     body: &Map<String, Value>,
+    now: DateTime<Utc>,
 ) -> Result<(), DbError> {
-    let now = service.clock.now();
     let mut cut = Vec::new();
     let mut text = |name: &str, length: usize| field(body, name, length, &mut cut);
     let (kind, sender, recipient) = (text("msg_type", 50), text("sender", 100), text("recipient", 100));
@@ -300,10 +310,10 @@ async fn insert(
 }
 
 /// The body with what listeners expect beside it.
-fn payload(
-    delivery: &Delivery,
+pub(crate) fn payload(
+    destination: &str,
     mut body: Map<String, Value>,
-    now: chrono::DateTime<chrono::Utc>,
+    now: DateTime<Utc>,
 ) -> Map<String, Value> {
     for (name, from) in
         [("sender_agent", "sender"), ("recipient_agent", "recipient"), ("namespace", "namespace")]
@@ -311,17 +321,13 @@ fn payload(
         let value = body.get(from).cloned().unwrap_or(Value::Null);
         body.entry(name).or_insert(value);
     }
-    body.entry("queue_name").or_insert_with(|| delivery.destination().into());
+    body.entry("queue_name").or_insert_with(|| destination.into());
     body.entry("sent_at").or_insert_with(|| swf_tools::time::iso(now).into());
     body
 }
 
 /// A heartbeat that came over the broker: the agent's status and the time, nothing else.
-async fn heartbeat(
-    tx: &mut Tx<'_>,
-    now: chrono::DateTime<chrono::Utc>,
-    body: &Map<String, Value>,
-) -> Result<(), DbError> {
+async fn heartbeat(tx: &mut Tx<'_>, now: DateTime<Utc>, body: &Map<String, Value>) -> Result<(), DbError> {
     let mut cut = Vec::new();
     let name = field(body, "agent_name", 100, &mut cut).unwrap_or_default();
     let status = field(body, "status", 10, &mut cut).unwrap_or_else(|| "UNKNOWN".into());

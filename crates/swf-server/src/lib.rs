@@ -7,9 +7,11 @@ pub mod auth;
 pub mod ingest;
 pub mod mcp;
 pub mod observe;
+pub mod openapi;
 pub mod pages;
 pub mod problem;
 pub mod rest;
+pub mod sse;
 pub mod upkeep;
 
 use std::net::SocketAddr;
@@ -41,8 +43,6 @@ pub struct Server {
 
 /// Connections that are still busy this long after shutdown are cut.
 const DRAIN: Duration = Duration::from_secs(5);
-/// Captured messages that a slow listener of the event stream may be behind before it misses some.
-const FEED: usize = 4096;
 
 impl Server {
     /// Serves until `shutdown`; returns when everything has ended.
@@ -55,6 +55,8 @@ impl Server {
             .merge(mcp)
             .merge(rest::router(self.app.clone()))
             .merge(pages::router(self.app.clone()))
+            .merge(sse::router(self.app.clone()))
+            .merge(openapi::router())
             .merge(observe::router(service.clone(), metrics.clone()));
         let router = match self.prefix.as_str() {
             "" => inner,
@@ -64,11 +66,17 @@ impl Server {
                 .merge(observe::router(service.clone(), metrics)),
         };
         let router = router.layer(CatchPanicLayer::custom(panicked));
-        let feed = ingest::Feed::new(FEED);
         let mut tasks = tokio::task::JoinSet::new();
         if let Some((client, config)) = self.capture {
-            tasks.spawn(ingest::run(service.clone(), client, config, feed, shutdown.clone()));
+            tasks.spawn(ingest::run(
+                service.clone(),
+                client,
+                config,
+                self.app.feed.clone(),
+                shutdown.clone(),
+            ));
         }
+        tasks.spawn(sse::run(self.app.clone(), shutdown.clone()));
         tasks.spawn(upkeep::run(service, sessions, shutdown.clone()));
         serve_http(listener, router, shutdown.clone()).await?;
         shutdown.cancel();

@@ -66,7 +66,13 @@ fn tidy(schema: &mut Value, input: bool) {
             for (key, value) in object.iter_mut() {
                 match (key.as_str(), value) {
                     ("properties", Value::Object(properties)) => {
-                        properties.values_mut().for_each(|p| tidy(p, input));
+                        for property in properties.values_mut() {
+                            // MCP allows only objects here.
+                            if property == &json!(true) {
+                                *property = json!({});
+                            }
+                            tidy(property, input);
+                        }
                     }
                     ("example" | "examples" | "default" | "enum" | "const", _) => {}
                     (_, value) => tidy(value, input),

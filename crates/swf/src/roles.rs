@@ -266,7 +266,7 @@ impl Role {
         let capture = swf_stomp::Client::start(capture);
         let auth = swf_server::auth::Auth::new(service.db.clone(), self.auth_config()?);
         let server = Server {
-            app: Arc::new(App { rest: self.rest_config(&service), service, auth }),
+            app: Arc::new(App::new(service.clone(), auth, self.rest_config(&service), Default::default())),
             prefix: self.prefix(),
             mcp: mcp::Config {
                 allowed_hosts: self.allowed_hosts()?,

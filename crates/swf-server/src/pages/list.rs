@@ -3,13 +3,13 @@
 use serde_json::{Map, Value};
 use swf_tools::Error;
 
+use super::Answered;
 use super::body::{Anchor, Block, Body, Form, Input, Notice, Pager};
 use super::catalog::{List, Page, Params};
 use super::cell::{Look, label, moment, plain, span};
 use super::source::{self, Filter, Rows};
 use super::table::{blocks, links, table};
 use super::visit::{Pairs, Visit};
-use super::Answered;
 
 /// Names of the query that say where a list goes on, not what it shows.
 const PLACES: [&str; 3] = ["cursor", "offset", "before_id"];
@@ -27,7 +27,8 @@ pub async fn show(visit: &Visit, page: &Page, list: &List, params: &Params) -> R
     body.form = Some(form(visit, &filters, list.choices));
     body.pager = Some(pager(visit, &rows));
     for part in list.summary {
-        if let Some(summary) = rows.answer.get(*part).filter(|v| v.as_object().is_some_and(|m| !m.is_empty())) {
+        if let Some(summary) = rows.answer.get(*part).filter(|v| v.as_object().is_some_and(|m| !m.is_empty()))
+        {
             body.blocks.extend(blocks(&look, &label(part), summary));
         }
     }
@@ -190,7 +191,13 @@ fn pager(visit: &Visit, rows: &Rows) -> Pager {
 }
 
 /// The first rows of a list page, as a part of another page.
-pub async fn part(visit: &Visit, title: &str, page: &Page, list: &List, query: Pairs) -> Result<Block, Error> {
+pub async fn part(
+    visit: &Visit,
+    title: &str,
+    page: &Page,
+    list: &List,
+    query: Pairs,
+) -> Result<Block, Error> {
     const ROWS: &str = "10";
     let asked: Pairs = query.iter().cloned().chain([("limit".to_owned(), ROWS.to_owned())]).collect();
     let rows = list.load(visit, &Vec::new(), &asked).await?;

@@ -55,7 +55,12 @@ pub async fn one(visit: &Visit, page: &Page, params: &Params) -> Result<Answered
     let called = !visit.query.is_empty();
     if called && !tool.hints.read_only {
         let field = asked.first().map_or("run", |(n, _)| n);
-        return Err(Error::invalid(field, format!("{name} changes something and is not called from a page: use MCP or POST /api/v1/tools/{name}/")));
+        return Err(Error::invalid(
+            field,
+            format!(
+                "{name} changes something and is not called from a page: use MCP or POST /api/v1/tools/{name}/"
+            ),
+        ));
     }
     if visit.json && !called {
         return Ok(Answered::Json(described(tool)));

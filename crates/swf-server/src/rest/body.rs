@@ -77,7 +77,7 @@ fn form(bytes: &Bytes) -> Map<String, Value> {
 }
 
 /// The pairs of a query or form, decoded.
-pub(super) fn pairs(text: &str) -> Vec<(String, String)> {
+pub(crate) fn pairs(text: &str) -> Vec<(String, String)> {
     text.split('&')
         .filter(|part| !part.is_empty())
         .map(|part| {

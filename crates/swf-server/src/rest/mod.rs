@@ -22,6 +22,7 @@ use swf_tools::records::{MOST_ROWS, RECORDS, Store, pcs as pcs_records};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
+pub(crate) use body::pairs;
 pub use limits::LogIntake;
 
 /// Settings of the REST interface.

@@ -56,7 +56,8 @@ impl TestApp {
             settings: Settings::default(),
             sources: Default::default(),
         });
-        let app = Arc::new(App { service, auth: Auth::new(db.clone(), auth), rest });
+        let auth = Auth::new(db.clone(), auth);
+        let app = Arc::new(App::new(service, auth, rest, Default::default()));
         let router = Router::new().nest("/swf-monitor", rest::router(app.clone())).merge(rest::router(app));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

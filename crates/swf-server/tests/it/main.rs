@@ -1,6 +1,10 @@
 //! Tests of the surfaces over real sockets.
 
+mod blackbox;
 mod harness;
+mod mcp;
+mod mcp_clients;
+mod openapi;
 mod pages;
 mod pages_app;
 mod pages_browser;
@@ -10,3 +14,6 @@ mod rest_agents;
 mod rest_auth;
 mod rest_pcs;
 mod rest_records;
+mod rig;
+mod scripts;
+mod sse;

@@ -8,7 +8,7 @@ use swf_db::Db;
 use swf_db::testing::{self, TestDb};
 use swf_server::app::App;
 use swf_server::auth::{self, Auth};
-use swf_server::{Server, mcp, rest};
+use swf_server::{Server, mcp, rest, sse};
 use swf_tools::panda::{self, seed};
 use swf_tools::tables::SCHEMA;
 use swf_tools::{Clock, Scope, Service, Settings, accounts};
@@ -79,7 +79,12 @@ impl Site {
             settings: Settings { base_url: root.clone(), ..Settings::default() },
             sources: Default::default(),
         });
-        let app = Arc::new(App { service, auth: Auth::new(db.clone(), auth), rest: rest::Config::default() });
+        let app = Arc::new(App::new(
+            service,
+            Auth::new(db.clone(), auth),
+            rest::Config::default(),
+            sse::Config::default(),
+        ));
         let server = Server { app, prefix: prefix.into(), mcp: mcp::Config::default(), capture: None };
         let ended = CancellationToken::new();
         tokio::spawn(server.run(listener, ended.clone()));
@@ -125,7 +130,11 @@ impl Site {
     /// A run with files, slices, agents, messages and logs.
     pub async fn fill(&self) -> Value {
         let now = Clock::System.now().to_rfc3339();
-        self.make("namespaces/ensure", json!({"name": "torre1", "owner": "torre", "description": "<b>mine</b>"})).await;
+        self.make(
+            "namespaces/ensure",
+            json!({"name": "torre1", "owner": "torre", "description": "<b>mine</b>"}),
+        )
+        .await;
         for (name, namespace) in [("data-agent-torre-1", "torre1"), (ODD, ODD)] {
             let sql = swf_db::Sql::new(
                 "INSERT INTO swf_systemagent (instance_name, agent_type, description, status, last_heartbeat, \
@@ -175,7 +184,9 @@ impl Site {
             message = self.make("workflow-messages", body).await;
         }
         let mut log = Value::Null;
-        for (level, text) in [(20, "all is well"), (40, "<script>alert('log')</script>\nTraceback:\n line 1\n line 2")] {
+        for (level, text) in
+            [(20, "all is well"), (40, "<script>alert('log')</script>\nTraceback:\n line 1\n line 2")]
+        {
             let body = json!({"app_name": "data_agent", "instance_name": "data-agent-torre-1", "timestamp": now,
                 "level": level, "levelname": if level == 40 { "ERROR" } else { "INFO" }, "message": text,
                 "module": "m", "funcname": "f", "lineno": 3, "process": 1, "thread": 1,
@@ -194,5 +205,6 @@ pub async fn on_each<F: AsyncFn(Site)>(test: F) {
 
 /// The same, with a synthetic production in PanDA.
 pub async fn on_each_with_panda<F: AsyncFn(Site)>(test: F) {
-    testing::on_each_db(Some(&SCHEMA), async |db| test(Site::with_panda(&db, "/swf-monitor").await).await).await;
+    testing::on_each_db(Some(&SCHEMA), async |db| test(Site::with_panda(&db, "/swf-monitor").await).await)
+        .await;
 }
