@@ -95,6 +95,14 @@ impl Dialect {
         }
     }
 
+    /// A JSON document with the members of another added; NULL counts as an empty object.
+    pub fn json_merged(self, column: &str, added: &str) -> String {
+        match self.0 {
+            Engine::Postgres => format!("(COALESCE({column}, CAST('{{}}' AS jsonb)) || {added})"),
+            Engine::Sqlite => format!("json_patch(COALESCE({column}, '{{}}'), {added})"),
+        }
+    }
+
     /// The address in an `inet` column, without its mask.
     pub fn inet_text(self, column: &str) -> String {
         match self.0 {

@@ -8,6 +8,7 @@ pub mod ingest;
 pub mod mcp;
 pub mod observe;
 pub mod openapi;
+pub mod pages;
 pub mod problem;
 pub mod rest;
 pub mod sse;
@@ -53,12 +54,16 @@ impl Server {
         let inner = Router::new()
             .merge(mcp)
             .merge(rest::router(self.app.clone()))
+            .merge(pages::router(self.app.clone()))
             .merge(sse::router(self.app.clone()))
             .merge(openapi::router())
             .merge(observe::router(service.clone(), metrics.clone()));
         let router = match self.prefix.as_str() {
             "" => inner,
-            prefix => Router::new().nest(prefix, inner).merge(observe::router(service.clone(), metrics)),
+            prefix => Router::new()
+                .nest(prefix, inner)
+                .merge(pages::entrance(self.app.clone(), prefix))
+                .merge(observe::router(service.clone(), metrics)),
         };
         let router = router.layer(CatchPanicLayer::custom(panicked));
         let mut tasks = tokio::task::JoinSet::new();

@@ -15,7 +15,7 @@ pub struct Service {
     /// The database of record.
     pub db: Db,
     /// The PanDA database, when one is configured.
-    pub panda: Option<Db>,
+    pub panda: Option<crate::panda::Panda>,
     /// The broker, when one is configured.
     pub bus: Option<crate::Bus>,
     /// The time.
@@ -113,7 +113,8 @@ impl Gate {
         let audited = (!tool.hints.read_only).then(|| arguments.clone());
         let result = async {
             self.check(tool.scope)?;
-            tool.run(arguments, self.cx()).await
+            let answer = tool.run(arguments, self.cx()).await?;
+            Ok(crate::ceiling::fit(answer, self.service.settings.answer_ceiling))
         }
         .instrument(span)
         .await;

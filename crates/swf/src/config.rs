@@ -83,11 +83,37 @@ impl Default for Database {
 }
 
 /// `[panda]`
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Panda {
-    /// `postgres://…` of a read-only role. Empty: the synthetic production beside the SQLite file, when `swf db seed panda` made one.
+    /// `postgres://…` of a read-only role. Empty: `panda.sqlite3` in the data folder, when `swf db seed panda` made one.
     pub url: String,
+    /// Base address of the PanDA monitor for links; empty: links lead to our own pages only.
+    pub monitor_url: String,
+    /// Base address of the PanDA monitor's API for worker statistics and job logs; empty: not asked.
+    pub api_url: String,
+    /// Base address of the NERSC portal's job folders; empty: not asked.
+    pub nersc_url: String,
+    /// Further hosts from which job logs may be fetched.
+    pub log_hosts: Vec<String>,
+    /// Statements that run longer are cancelled, seconds.
+    pub statement_timeout_seconds: u64,
+    /// Answers are shared for this long, seconds.
+    pub kept_seconds: u64,
+}
+
+impl Default for Panda {
+    fn default() -> Panda {
+        Panda {
+            url: String::new(),
+            monitor_url: String::new(),
+            api_url: String::new(),
+            nersc_url: String::new(),
+            log_hosts: Vec::new(),
+            statement_timeout_seconds: 15,
+            kept_seconds: 60,
+        }
+    }
 }
 
 /// `[broker]`

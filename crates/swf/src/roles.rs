@@ -155,6 +155,32 @@ impl Role {
         Ok(swf_db::Db::open(&self.database_url(), &options).await?)
     }
 
+    /// URL of the PanDA database, if there is one.
+    pub fn panda_url(&self) -> Option<String> {
+        let file = self.files.path("panda.sqlite3");
+        match self.loaded.config.panda.url.as_str() {
+            "" => file.is_file().then(|| format!("sqlite:{}", file.display())),
+            url => Some(url.to_owned()),
+        }
+    }
+
+    /// Opens the PanDA database for reading.
+    async fn panda(&self) -> anyhow::Result<Option<swf_tools::panda::Panda>> {
+        let Some(url) = self.panda_url() else { return Ok(None) };
+        let section = &self.loaded.config.panda;
+        let given = |text: &str| Some(text.trim_end_matches('/').to_owned()).filter(|t| !t.is_empty());
+        let settings = swf_tools::panda::Settings {
+            statement_timeout: Duration::from_secs(section.statement_timeout_seconds.max(1)),
+            kept: Duration::from_secs(section.kept_seconds),
+            monitor_url: given(&section.monitor_url),
+            api_url: given(&section.api_url),
+            nersc_url: given(&section.nersc_url),
+            log_hosts: section.log_hosts.clone(),
+            ..Default::default()
+        };
+        Ok(Some(swf_tools::panda::open(&url, settings).await.context("open the PanDA database")?))
+    }
+
     /// Settings of the tools.
     pub fn settings(&self) -> anyhow::Result<Settings> {
         let server = &self.loaded.config.server;
@@ -199,7 +225,7 @@ impl Role {
     pub async fn service(&self, broker: &swf_stomp::Client) -> anyhow::Result<Arc<Service>> {
         let service = Service {
             db: self.database().await?,
-            panda: None,
+            panda: self.panda().await?,
             bus: Some(Bus::new(broker.clone())),
             clock: Clock::System,
             settings: self.settings()?,
@@ -470,5 +496,27 @@ impl Role {
         };
         tell("monitor", ready);
         if bad == 0 { Ok(()) } else { bail!("{bad} of 6 checks failed") }
+    }
+
+    /// Makes a synthetic production.
+    pub async fn seed_panda(&self, jobs: u32) -> anyhow::Result<()> {
+        use swf_tools::panda::seed;
+        let url = match self.loaded.config.panda.url.as_str() {
+            "" => format!("sqlite:{}", self.files.path("panda.sqlite3").display()),
+            url => url.to_owned(),
+        };
+        let db = seed::open(&url).await.context("open the PanDA database for writing")?;
+        let plan = seed::Plan { jobs, ..seed::Plan::demo(swf_tools::Clock::System.now().naive_utc()) };
+        let made = seed::seed(&db, &plan).await.with_context(|| {
+            format!("fill {} (it must not hold PanDA tables yet)", swf_db::without_password(&url))
+        })?;
+        println!(
+            "{}: {} jobs, {} tasks, {} files, all synthetic; restart a running monitor to use them",
+            swf_db::without_password(&url),
+            made.jobs,
+            made.tasks,
+            made.files
+        );
+        Ok(())
     }
 }

@@ -18,16 +18,23 @@ pub async fn advance(tx: &mut Tx<'_>, now: DateTime<Utc>, body: &Map<String, Val
     let Some(run) = run_number(body) else { return Ok(()) };
     let execution = body.get("execution_id").and_then(Value::as_str);
     let metadata = execution.map_or_else(|| json!({}), |id| json!({"execution_id": id}));
+    // A runner may have made the row without saying which execution it belongs to.
+    let dialect = tx.dialect();
+    let known = dialect.json_text("swf_run_state.metadata", "execution_id");
+    let filled = dialect.json_merged("swf_run_state.metadata", "excluded.metadata");
     let sql = Sql::new(
         "INSERT INTO swf_run_state (run_number, phase, state, substate, target_worker_count, active_worker_count, \
          stf_samples_received, slices_created, slices_queued, slices_processing, slices_completed, slices_failed, \
          state_changed_at, updated_at, metadata) VALUES",
     )
     .with(
-        "(?, ?, ?, ?, 0, 0, 0, 0, 0, 0, 0, 0, ?, ?, ?) ON CONFLICT (run_number) DO UPDATE SET \
-         phase = excluded.phase, state = excluded.state, substate = excluded.substate, \
-         state_changed_at = excluded.state_changed_at, updated_at = excluded.updated_at \
-         WHERE swf_run_state.phase <> 'completed'",
+        &format!(
+            "(?, ?, ?, ?, 0, 0, 0, 0, 0, 0, 0, 0, ?, ?, ?) ON CONFLICT (run_number) DO UPDATE SET \
+             phase = excluded.phase, state = excluded.state, substate = excluded.substate, \
+             state_changed_at = excluded.state_changed_at, updated_at = excluded.updated_at, \
+             metadata = CASE WHEN {known} IS NULL THEN {filled} ELSE swf_run_state.metadata END \
+             WHERE swf_run_state.phase <> 'completed'"
+        ),
         [
             run.into(),
             step.phase.into(),

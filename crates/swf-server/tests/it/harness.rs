@@ -43,6 +43,7 @@ impl TestApp {
     }
 
     pub async fn with(db: &TestDb, auth: auth::Config, rest: rest::Config) -> TestApp {
+        let _ = tracing_subscriber::fmt().with_test_writer().with_max_level(tracing::Level::WARN).try_init();
         let _ = rustls::crypto::ring::default_provider().install_default();
         let db = db.db.clone();
         let now = Clock::System.now();
@@ -76,10 +77,11 @@ impl TestApp {
 
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
         let response = request.send().await.unwrap();
+        let place = response.url().clone();
         let (status, headers) = (response.status(), response.headers().clone());
         let text = response.text().await.unwrap();
         let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect(&text) };
-        assert!(status != StatusCode::INTERNAL_SERVER_ERROR, "500: {body}");
+        assert!(status != StatusCode::INTERNAL_SERVER_ERROR, "500 from {place}: {body}");
         Answer { status: status.as_u16(), headers, body }
     }
 

@@ -326,3 +326,115 @@ async fn a_deleted_row_takes_what_hangs_on_it_along() {
     })
     .await;
 }
+
+/// Values that have broken services before.
+fn nasty() -> Vec<Value> {
+    let texts = [
+        "",
+        " ",
+        "\0",
+        "a\0b",
+        "'; DROP TABLE swf_runs; --",
+        "%s?$1",
+        "é😀\u{202e}",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+        "2026-02-30T00:00:00Z",
+        "2026-03-08T02:30:00",
+        "2026-11-22",
+        "nan",
+        "1e400",
+        "-0",
+        "99999999999999999999",
+        "::1/64",
+        "{}",
+        "null",
+    ];
+    let mut out: Vec<Value> = texts.iter().map(|t| json!(t)).collect();
+    out.extend([
+        json!(null),
+        json!(true),
+        json!(-1),
+        json!(0),
+        json!(1.5),
+        json!(1e300),
+        json!(i64::MIN),
+        json!(u64::MAX),
+        json!([]),
+        json!([1, [2]]),
+        json!({}),
+        json!({"\0": "\0", "": [null]}),
+        json!("x".repeat(70_000)),
+    ]);
+    out
+}
+
+#[tokio::test]
+async fn no_value_of_any_field_makes_the_server_fail() {
+    on_each(async |app| {
+        let refs = parents(&app).await;
+        for (base, records) in [("/api", RECORDS), ("/pcs/api", swf_tools::records::pcs::RECORDS)] {
+            for resource in records {
+                let path = format!("{base}/{}/", resource.path);
+                for (at, field) in
+                    resource.fields.iter().filter(|f| !f.read_only && base == "/api").enumerate()
+                {
+                    let posts = nasty().into_iter().enumerate().map(async |(n, value)| {
+                        let mut body = filled(&refs, resource, 10 + at * 100 + n);
+                        body.insert(field.name.to_owned(), value.clone());
+                        let answer = app.post(&path, Value::Object(body)).await;
+                        let shown: String = value.to_string().chars().take(60).collect();
+                        assert!(
+                            matches!(answer.status, 201 | 400),
+                            "{path} {}={shown}: {answer:?}",
+                            field.name
+                        );
+                    });
+                    futures_util::future::join_all(posts).await;
+                }
+                for value in nasty().into_iter().step_by(3) {
+                    let answer = app.post(&path, value.clone()).await;
+                    assert!(matches!(answer.status, 201 | 400), "{path} {value}: {answer:?}");
+                    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                    let text: String = text.chars().take(300).collect();
+                    for name in swf_tools::records::query::names(resource).into_iter().chain(["unknown"]) {
+                        let answer = app.send(app.request("GET", &path).query(&[(name, &text)])).await;
+                        let fits =
+                            matches!(answer.status, 200 | 400) || (name == "format" && answer.status == 404);
+                        assert!(fits, "{path}?{name}={text}: {}", answer.status);
+                    }
+                    let key: String = text.bytes().map(|b| format!("%{b:02X}")).collect();
+                    let answer = app.get(&format!("{path}{key}/")).await;
+                    assert!(matches!(answer.status, 200 | 404), "{path}{key}: {}", answer.status);
+                }
+                let list = app.get(&format!("{path}?limit=100")).await;
+                assert_eq!(list.status, 200, "{path}: {}", list.body);
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_sent_to_the_other_endpoints_makes_the_server_fail() {
+    on_each(async |app| {
+        app.make_run(1).await;
+        for path in ["systemagents/heartbeat", "namespaces/ensure", "tf-slices/batch", "tf-slices/results", "fastmon-files/batch",
+            "system-state-events/batch", "logs/batch", "ai-memory/record", "state/next-agent-id"]
+        {
+            for value in nasty() {
+                for body in [value.clone(), json!([value]), json!({"instance_name": value, "metadata": value, "pid": value}),
+                    json!({"name": value, "owner": value, "description": value}),
+                    json!({"username": "alice", "session_id": value, "role": "user", "content": value}),
+                    json!([{"run_number": value, "tf_filename": value, "slice_id": value, "status": value, "timestamp": value}]),
+                    json!([{"run_number": 1, "tf_filename": "a\0b", "slice_id": 1, "status": "completed", "assigned_worker": value, "metadata": value}])]
+                {
+                    let answer = app.post(&format!("/api/{path}/"), body).await;
+                    let shown: String = value.to_string().chars().take(60).collect();
+                    assert!(matches!(answer.status, 200 | 201 | 400), "{path} {shown}: {answer:?}");
+                }
+            }
+        }
+    })
+    .await;
+}

@@ -1,6 +1,8 @@
 //! Moments as REST clients read and write them: out in the zone of the installation, in with or without offset.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Offset, SubsecRound, TimeDelta, TimeZone, Utc};
+use chrono::{
+    DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Offset, SubsecRound, TimeDelta, TimeZone, Utc,
+};
 use chrono_tz::Tz;
 
 /// What is said about a text that is no moment.
@@ -22,17 +24,16 @@ pub fn read(text: &str, zone: Tz) -> Result<DateTime<Utc>, String> {
     let wrong = || WRONG.to_owned();
     let (naive, offset) = split(text.trim()).ok_or_else(wrong)?;
     let naive = naive.trunc_subsecs(6);
-    match offset {
-        Some(seconds) => naive
-            .checked_sub_signed(TimeDelta::seconds(seconds))
-            .map(|t| t.and_utc())
-            .ok_or_else(|| "Datetime value out of range.".to_owned()),
-        None => zone
-            .from_local_datetime(&naive)
-            .earliest()
-            .map(|t| t.with_timezone(&Utc))
-            .ok_or_else(|| format!("Invalid datetime for the timezone \"{zone}\".")),
-    }
+    let time = match offset {
+        Some(seconds) => naive.checked_sub_signed(TimeDelta::seconds(seconds)).map(|t| t.and_utc()),
+        None => {
+            let local = zone.from_local_datetime(&naive).earliest();
+            let local = local.ok_or_else(|| format!("Invalid datetime for the timezone \"{zone}\"."))?;
+            Some(local.with_timezone(&Utc))
+        }
+    };
+    // Beyond these years the texts that SQLite keeps would no longer sort like the moments.
+    time.filter(|t| (1..=9999).contains(&t.year())).ok_or_else(|| "Datetime value out of range.".to_owned())
 }
 
 /// Date and time, and the offset in seconds.

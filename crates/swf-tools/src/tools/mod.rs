@@ -6,6 +6,7 @@ pub mod logs;
 pub mod memory;
 pub mod messages;
 pub mod namespaces;
+pub mod panda;
 pub mod pcs;
 pub mod runs;
 pub mod stf_files;
@@ -30,6 +31,7 @@ pub const GROUPS: &[&[ToolDef]] = &[
     logs::TOOLS,
     testbed::TOOLS,
     memory::TOOLS,
+    panda::TOOLS,
     pcs::TOOLS,
 ];
 

@@ -193,7 +193,7 @@ pub fn jedi(p: &Parts) -> Value {
         group if group.is_empty() => "EIC".to_owned(),
         group => group,
     };
-    let mut out = json!({
+    let fixed = json!({
         "taskName": name,
         "userName": text(p.task.get("created_by")),
         "vo": p.data_or("vo", "eic".into()),
@@ -216,21 +216,7 @@ pub fn jedi(p: &Parts) -> Value {
         "site": p.config("panda_site"),
         "cloud": p.data_or("cloud", group.as_str().into()),
     });
-    let hours = p.config("target_hours_per_job").parse::<f64>().ok();
-    for (key, value) in [
-        ("nFiles", p.data("n_jobs").cloned()),
-        ("nEventsPerJob", p.data("events_per_job").cloned()),
-        ("nEvents", p.effective.get("events_per_task").filter(|v| truthy(Some(v))).cloned()),
-        ("walltime", hours.filter(|h| *h > 0.0).map(|h| json!((h * 3600.0) as i64))),
-        ("skipScout", p.data("skip_scout").filter(|v| truthy(Some(v))).map(|_| true.into())),
-        ("disableAutoRetry", p.data("disable_auto_retry").filter(|v| truthy(Some(v))).map(|_| true.into())),
-        ("useRucio", p.set("use_rucio").then(|| true.into())),
-    ] {
-        if let Some(value) = value {
-            out[key] = value;
-        }
-    }
-    out["log"] = json!({
+    let log = json!({
         "dataset": format!("{scope}:{name}.log"),
         "type": "template",
         "param_type": "log",
@@ -238,7 +224,7 @@ pub fn jedi(p: &Parts) -> Value {
         "destination": "local",
         "value": format!("{name}.log.${{SN}}.log.tgz"),
     });
-    out["jobParameters"] = json!([
+    let parameters = json!([
         {"type": "constant", "value": job_command(p)},
         {
             "type": "template",
@@ -250,7 +236,29 @@ pub fn jedi(p: &Parts) -> Value {
             "offset": p.data_or("output_offset", 1000.into()),
         },
     ]);
-    out
+    let mut out = fixed.as_object().cloned().unwrap_or_default();
+    out.extend(limits(p));
+    out.insert("log".into(), log);
+    out.insert("jobParameters".into(), parameters);
+    Value::Object(out)
+}
+
+/// What a JEDI document says only when the configuration does.
+fn limits(p: &Parts) -> Object {
+    let hours = p.config("target_hours_per_job").parse::<f64>().ok();
+    let flag = |name: &str| p.data(name).filter(|v| truthy(Some(v))).map(|_| true.into());
+    [
+        ("nFiles", p.data("n_jobs").cloned()),
+        ("nEventsPerJob", p.data("events_per_job").cloned()),
+        ("nEvents", p.effective.get("events_per_task").filter(|v| truthy(Some(v))).cloned()),
+        ("walltime", hours.filter(|h| *h > 0.0).map(|h| json!((h * 3600.0) as i64))),
+        ("skipScout", flag("skip_scout")),
+        ("disableAutoRetry", flag("disable_auto_retry")),
+        ("useRucio", p.set("use_rucio").then(|| true.into())),
+    ]
+    .into_iter()
+    .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+    .collect()
 }
 
 /// What a JEDI job runs: the environment, then the command.
