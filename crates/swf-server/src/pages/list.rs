@@ -39,7 +39,7 @@ pub async fn show(visit: &Visit, page: &Page, list: &List, params: &Params) -> R
         "Nothing matches in this time window; choose a longer one above.".to_owned()
     };
     body.blocks.push(Block::Table { title: String::new(), more: None, columns, rows: cells, empty });
-    Ok(Answered::Page(body))
+    Ok(Answered::Page(Box::new(body)))
 }
 
 /// A page that is the answer of one tool.
@@ -54,7 +54,7 @@ pub async fn answer(visit: &Visit, page: &Page, tool: &'static str) -> Result<An
     body.windows = windows(visit, &look, &filters);
     body.form = Some(form(visit, &filters, &[]));
     body.blocks = blocks(&look, "", &answer);
-    Ok(Answered::Page(body))
+    Ok(Answered::Page(Box::new(body)))
 }
 
 /// A query as the arguments of a tool.
