@@ -267,7 +267,7 @@ pub async fn letters(look: &Look<'_>) -> Found {
 /// Whether the PanDA database answers.
 pub async fn panda(look: &Look<'_>) -> Found {
     if let Some(panda) = &look.cx.service().panda {
-        let one: i64 = panda.fetch_one(&Sql::new("SELECT 1")).await?;
+        let one: i64 = panda.db().fetch_one(&Sql::new("SELECT 1")).await?;
         tracing::trace!(one, "the PanDA database answers");
     }
     Ok(Vec::new())
