@@ -1,6 +1,13 @@
 //! Tests of the surfaces over real sockets.
 
 mod blackbox;
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail like the tests themselves"
+)]
+
 mod harness;
 mod mcp;
 mod mcp_clients;
