@@ -208,17 +208,12 @@ impl Client {
         self.post("api/tf-slices/results/", &results).await
     }
 
-    /// Slices with that status, of one run or of all.
+    /// Slices that match every filter, such as `("status", "queued")`, `("stf_filename", …)`.
     ///
     /// # Errors
     /// Any [`Error`].
-    pub async fn slices(&self, status: &str, run_number: Option<i64>) -> Result<Vec<Slice>, Error> {
-        let run = run_number.map(|number| number.to_string());
-        let mut query = vec![("status", status)];
-        if let Some(run) = &run {
-            query.push(("run_number", run));
-        }
-        self.get("api/tf-slices/", &query).await
+    pub async fn slices(&self, filters: &[(&str, &str)]) -> Result<Vec<Slice>, Error> {
+        self.get("api/tf-slices/", filters).await
     }
 
     /// Open the state of a run.

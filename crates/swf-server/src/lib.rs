@@ -7,6 +7,7 @@ pub mod auth;
 pub mod ingest;
 pub mod mcp;
 pub mod observe;
+pub mod pages;
 pub mod problem;
 pub mod rest;
 pub mod upkeep;
@@ -53,10 +54,14 @@ impl Server {
         let inner = Router::new()
             .merge(mcp)
             .merge(rest::router(self.app.clone()))
+            .merge(pages::router(self.app.clone()))
             .merge(observe::router(service.clone(), metrics.clone()));
         let router = match self.prefix.as_str() {
             "" => inner,
-            prefix => Router::new().nest(prefix, inner).merge(observe::router(service.clone(), metrics)),
+            prefix => Router::new()
+                .nest(prefix, inner)
+                .merge(pages::entrance(self.app.clone(), prefix))
+                .merge(observe::router(service.clone(), metrics)),
         };
         let router = router.layer(CatchPanicLayer::custom(panicked));
         let feed = ingest::Feed::new(FEED);
@@ -72,7 +77,11 @@ impl Server {
     }
 }
 
-async fn serve_http(listener: TcpListener, router: Router, shutdown: CancellationToken) -> anyhow::Result<()> {
+async fn serve_http(
+    listener: TcpListener,
+    router: Router,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     // Without this, small event-stream frames wait for the peer's delayed acknowledgement.
     let listener = listener.tap_io(|stream| {
         if let Err(e) = stream.set_nodelay(true) {
@@ -81,7 +90,8 @@ async fn serve_http(listener: TcpListener, router: Router, shutdown: Cancellatio
     });
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let ended = shutdown.clone();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(async move { ended.cancelled().await });
+    let serving =
+        axum::serve(listener, service).with_graceful_shutdown(async move { ended.cancelled().await });
     let cut = async {
         shutdown.cancelled().await;
         tokio::time::sleep(DRAIN).await;

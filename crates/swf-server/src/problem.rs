@@ -2,14 +2,14 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 use swf_tools::{Caller, Error};
 
 /// A tool's error on its way to an HTTP client.
 #[derive(Debug)]
 pub struct Problem {
     status: StatusCode,
-    body: Value,
+    body: Map<String, Value>,
 }
 
 impl Problem {
@@ -24,22 +24,35 @@ impl Problem {
             Error::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        let mut body = json!({
-            "type": "about:blank",
-            "title": status.canonical_reason().unwrap_or_default(),
-            "status": status.as_u16(),
-            "detail": error.to_string(),
-            "kind": error.kind(),
-        });
+        let mut body = Map::new();
+        body.insert("type".into(), "about:blank".into());
+        body.insert("title".into(), status.canonical_reason().unwrap_or_default().into());
+        body.insert("status".into(), status.as_u16().into());
+        body.insert("detail".into(), error.to_string().into());
+        body.insert("kind".into(), error.kind().into());
         if let Error::Invalid { field, .. } = error {
-            body["field"] = field.as_str().into();
+            body.insert("field".into(), field.as_str().into());
         }
         if let Error::Internal(cause) = error {
             let id = uuid::Uuid::new_v4().to_string();
             tracing::error!(error_id = id, "internal error {id}: {cause:#}");
-            body["error_id"] = id.into();
+            body.insert("error_id".into(), id.into());
         }
         Problem { status, body }
+    }
+
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What is told to the caller; faults of ours have an id that the log has too.
+    pub fn detail(&self) -> String {
+        let detail = self.body.get("detail").and_then(Value::as_str).unwrap_or_default();
+        match self.body.get("error_id").and_then(Value::as_str) {
+            Some(id) => format!("{detail} {id}"),
+            None => detail.to_owned(),
+        }
     }
 }
 

@@ -113,7 +113,8 @@ impl Gate {
         let audited = (!tool.hints.read_only).then(|| arguments.clone());
         let result = async {
             self.check(tool.scope)?;
-            tool.run(arguments, self.cx()).await
+            let answer = tool.run(arguments, self.cx()).await?;
+            Ok(crate::ceiling::fit(answer, self.service.settings.answer_ceiling))
         }
         .instrument(span)
         .await;

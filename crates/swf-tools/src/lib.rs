@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod args;
 pub mod bus;
 pub mod caller;
+pub mod ceiling;
 pub mod clock;
 pub mod counters;
 pub mod detail;
@@ -17,6 +18,8 @@ pub mod liveness;
 pub mod panda;
 pub mod records;
 pub mod registry;
+#[cfg(feature = "testing")]
+pub mod sample;
 pub mod settings;
 pub mod sources;
 pub mod tables;

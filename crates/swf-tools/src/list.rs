@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use swf_db::{Row, Sql};
+use swf_db::{Engine, Row, Sql};
 
 use crate::time::{iso, parse_time};
 use crate::{Cx, Error};
@@ -230,7 +230,7 @@ impl Listing<'_> {
         let page = rows.len().min(limit);
         let (mut items, mut bytes, mut last, mut truncated) = (Vec::new(), 2000, None, None);
         for row in rows.into_iter().take(limit) {
-            let at = Cursor::of(&row);
+            let at = Cursor::after(&row, self.cx.db.engine());
             let item = make(row.read()?);
             bytes += serde_json::to_string(&item).map_err(Error::internal)?.len() + 1;
             if bytes > ceiling && !items.is_empty() {
@@ -243,7 +243,7 @@ impl Listing<'_> {
         }
         let next = has_more.then(|| {
             let mut next = self.input.clone();
-            next.insert("cursor".into(), last.map(|c| c.encode()).unwrap_or_default().into());
+            next.insert("cursor".into(), last.unwrap_or_default().into());
             // A default window moves with the clock; the next page must see the same one.
             for (name, time) in [("start_time", self.window.start), ("end_time", self.window.end)] {
                 if let Some(time) = time {
@@ -281,13 +281,10 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn of(row: &Row) -> Option<Cursor> {
-        Some(Cursor { key: row.get("page_key")?.clone(), tie: row.get("page_tie")?.clone() })
-    }
-
-    /// Type letter and text of each part; SQLite's times and ids are texts already.
-    fn encode(&self) -> String {
-        json!([part(&self.key), part(&self.tie)]).to_string()
+    /// The cursor after a row: type letter and text of each part, the same on both engines.
+    fn after(row: &Row, engine: Engine) -> Option<String> {
+        let part = |name: &str| Some(part(row.get(name)?, engine));
+        Some(json!([part("page_key")?, part("page_tie")?]).to_string())
     }
 
     fn decode(text: &str) -> Result<Cursor, Error> {
@@ -302,18 +299,27 @@ impl Cursor {
     }
 }
 
-fn part(value: &swf_db::Value) -> Value {
+fn part(value: &swf_db::Value, engine: Engine) -> Value {
     use swf_db::Value as V;
     match value {
         V::Int(i) => json!(i),
+        V::Text(t) if engine == Engine::Sqlite && is_moment(t) => json!(format!("t{t}")),
         V::Text(t) => json!(format!("s{t}")),
-        V::Time(t) => json!(format!("t{}", t.to_rfc3339())),
+        V::Time(t) => json!(format!("t{}", t.format(MOMENT))),
         V::Naive(t) => json!(format!("n{}", t.format("%Y-%m-%dT%H:%M:%S%.6f"))),
         V::Uuid(u) => json!(format!("u{u}")),
         V::Float(f) => json!(format!("f{f}")),
         V::Bool(b) => json!(b),
         V::Null | V::Json(_) => Value::Null,
     }
+}
+
+/// How cursors write a moment: as SQLite keeps it.
+const MOMENT: &str = "%Y-%m-%dT%H:%M:%S%.6f+00:00";
+
+/// SQLite has moments as text; they are told from other texts by being written just so.
+fn is_moment(text: &str) -> bool {
+    DateTime::parse_from_rfc3339(text).is_ok_and(|t| t.format(MOMENT).to_string() == text)
 }
 
 fn unpart(value: &Value) -> Option<swf_db::Value> {

@@ -19,7 +19,7 @@ pub fn names() -> Vec<&'static str> {
 
 /// The tools that a caller is shown: of the chosen sets, and without writing ones in read-only mode.
 pub fn visible(toolsets: &[Toolset], read_only: bool) -> impl Iterator<Item = &'static ToolDef> {
-    all().filter(move |t| toolsets.contains(&t.toolset) && !(read_only && !t.hints.read_only))
+    all().filter(move |t| toolsets.contains(&t.toolset) && (!read_only || t.hints.read_only))
 }
 
 /// The first sentence of a tool's text.
@@ -44,7 +44,10 @@ pub fn instructions(toolsets: &[Toolset], read_only: bool) -> String {
          Rules for all tools: arguments are optional unless required; times are ISO 8601, answers are in UTC. \
          List answers have items, total_count, has_more; when has_more is true, call again with exactly the \
          arguments in `next`. `as_of` says when and over which window and filters the answer was true. \
-         An error names the wrong value and what is accepted. monitor_urls are pages for people.\n\
+         An error names the wrong value and what is accepted. monitor_urls are pages for people. \
+         Where a list has `detail`, brief is short and full has every field.\n\
+         What is wrong? swf_triage. What changed? swf_diff. What is running? \
+         swf_list_workflow_executions(currently_running=true). Ready to start? swf_get_system_state.\n\
          After swf_start_workflow poll swf_get_workflow_monitor with the returned execution_id every 10-15 s \
          until status is no longer running, then look at swf_list_logs(level='ERROR').\n",
     );

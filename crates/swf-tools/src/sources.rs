@@ -1,9 +1,8 @@
 //! How fresh the facts are: broker connection and heartbeats, looked up at most every few seconds.
 
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use swf_db::Sql;
@@ -22,11 +21,11 @@ pub struct Sources {
 }
 
 /// Freshness figures are shared by all calls for this long.
-const KEPT: Duration = Duration::from_secs(5);
+const KEPT: TimeDelta = TimeDelta::seconds(5);
 
 /// The last look, shared by all calls.
 #[derive(Default)]
-pub struct Cache(Mutex<Option<(Instant, Times)>>);
+pub struct Cache(Mutex<Option<(DateTime<Utc>, Times)>>);
 
 #[derive(Clone, Copy, Deserialize)]
 struct Times {
@@ -40,7 +39,7 @@ pub async fn sources(cx: &Cx) -> Sources {
     let service = cx.service();
     let kept = service.sources.0.lock().ok().and_then(|kept| *kept);
     let times = match kept {
-        Some((at, times)) if at.elapsed() < KEPT => Some(times),
+        Some((at, times)) if (cx.now - at).abs() < KEPT => Some(times),
         _ => {
             let alive = cx.now - service.settings.stale_after;
             let sql = Sql::new(
@@ -51,7 +50,7 @@ pub async fn sources(cx: &Cx) -> Sources {
             .with("?) AS oldest", [alive.into()]);
             let times = cx.db.fetch_one::<Times>(&sql).await.ok();
             if let (Some(times), Ok(mut kept)) = (times, service.sources.0.lock()) {
-                *kept = Some((Instant::now(), times));
+                *kept = Some((cx.now, times));
             }
             times
         }

@@ -6,9 +6,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use swf_agents::Kind;
 use tokio_util::sync::CancellationToken;
-use toml::Value;
 
-use crate::config::{self, Loaded};
+use crate::config::{self, Loaded, Source};
 use crate::logging::{self, LogFormat};
 use crate::roles::Role;
 use crate::up::{Ports, Up};
@@ -24,6 +23,9 @@ struct Cli {
     /// Configuration file [default: swf.toml in the data folder]
     #[arg(long, global = true)]
     config: Option<PathBuf>,
+    /// Configuration as a supervising swf settled it: nothing else is read
+    #[arg(long, global = true, hide = true, conflicts_with = "config")]
+    effective: Option<PathBuf>,
     /// Form of log lines on standard error
     #[arg(long, global = true, value_enum, default_value = "text")]
     log_format: LogFormat,
@@ -108,6 +110,12 @@ enum Command {
     /// Look after the database
     #[command(subcommand)]
     Db(DbCommand),
+    /// Accounts and their API tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Measure, with ratios in one run
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Check configuration, database, broker and monitor, and say what to do
     Doctor,
     /// Look at the configuration
@@ -126,6 +134,54 @@ enum DbCommand {
     Migrate,
     /// Compare the database with what swf needs
     Check,
+    /// Fill an empty database with made-up rows to try things on
+    Seed {
+        /// panda: a synthetic production for the panda_* tools
+        what: Seed,
+        /// Ended jobs, about
+        #[arg(long, default_value_t = 6000, value_parser = clap::value_parser!(u32).range(100..=5_000_000))]
+        jobs: u32,
+    },
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Seed {
+    Panda,
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Print the token of an account; makes account and token when they are missing
+    Create {
+        /// Account name
+        user: String,
+        /// read, write, control or admin
+        #[arg(long, default_value = "write")]
+        scope: swf_tools::Scope,
+    },
+    /// List the accounts
+    List,
+    /// Take the token of an account away
+    Revoke {
+        /// Account name
+        user: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum BenchCommand {
+    /// Every PanDA tool cold and warm, its SQL alone, and the original's queries
+    Panda {
+        /// Ended jobs, about
+        #[arg(long, default_value_t = 400_000)]
+        jobs: u32,
+        /// Empty database to fill, or one filled by an earlier run: postgres://… or sqlite:PATH
+        #[arg(long)]
+        url: String,
+        /// Leave the original's queries out
+        #[arg(long)]
+        quick: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -179,8 +235,12 @@ async fn execute(cli: Cli) -> anyhow::Result<()> {
         print!("{}", tools::list(json));
         return Ok(());
     }
-    let flags: Vec<(&str, Value)> = Vec::new();
-    let loaded = config::load(cli.data_dir.as_deref(), cli.config.as_deref(), &flags)?;
+    let file = match (&cli.effective, &cli.config) {
+        (Some(file), _) => Source::Only(file),
+        (None, Some(file)) => Source::Named(file),
+        (None, None) => Source::Usual,
+    };
+    let loaded = config::load(cli.data_dir.as_deref(), &file)?;
     match cli.command {
         Command::Demo { .. } | Command::Up => hosted(cli, loaded).await,
         Command::Config(ConfigCommand::Show) => {
@@ -213,7 +273,10 @@ async fn hosted(cli: Cli, loaded: Loaded) -> anyhow::Result<()> {
         _ => {
             let up = Up::start(loaded, Ports::AsConfigured).await?;
             let url = up.role.url()?;
-            println!("monitor   {url}/\nMCP       {url}/mcp/\ndata      {}\nCtrl-C ends everything", up.role.files.root().display());
+            println!(
+                "monitor   {url}/\nMCP       {url}/mcp/\ndata      {}\nCtrl-C ends everything",
+                up.role.files.root().display()
+            );
             shutdown.cancelled().await;
             up.down().await;
             Ok(())
@@ -222,14 +285,14 @@ async fn hosted(cli: Cli, loaded: Loaded) -> anyhow::Result<()> {
 }
 
 async fn daemon_or_command(cli: Cli, loaded: Loaded) -> anyhow::Result<()> {
-    let config_file = match &cli.config {
-        Some(file) => std::path::absolute(file)?,
-        None => loaded.data_dir.join("swf.toml"),
-    };
     let ship = matches!(cli.command, Command::Agent { .. });
     let daemon = matches!(
         cli.command,
-        Command::Agent { .. } | Command::AgentManager | Command::Serve | Command::Broker | Command::Mcp { .. }
+        Command::Agent { .. }
+            | Command::AgentManager
+            | Command::Serve
+            | Command::Broker
+            | Command::Mcp { .. }
     );
     let logs = logging::start(cli.log_format, if daemon { &cli.log_level } else { "warn" }, ship);
     let role = Role::new(loaded)?;
@@ -243,7 +306,7 @@ async fn daemon_or_command(cli: Cli, loaded: Loaded) -> anyhow::Result<()> {
     match cli.command {
         Command::Serve => role.serve(shutdown).await,
         Command::Broker => role.broker_role(shutdown).await,
-        Command::AgentManager => role.manager(&config_file, shutdown).await,
+        Command::AgentManager => role.manager(shutdown).await,
         Command::Agent { kind, testbed_config, instance } => {
             role.agent(kind, testbed_config.as_deref(), instance, logs, shutdown).await
         }
@@ -289,9 +352,46 @@ async fn command(role: &Role, command: Command) -> anyhow::Result<()> {
             println!("{check}");
             if check.can_run() { Ok(()) } else { anyhow::bail!("swf cannot run on this database") }
         }
+        Command::Db(DbCommand::Seed { what: Seed::Panda, jobs }) => role.seed_panda(jobs).await,
+        Command::Token(command) => token(role, command).await,
+        Command::Bench(BenchCommand::Panda { jobs, url, quick }) => {
+            let plans = swf_tools::panda::bench::Plans { url, jobs, naive: !quick };
+            swf_tools::panda::bench::run(&plans, |line| println!("{line}")).await?;
+            Ok(())
+        }
         Command::Doctor => role.doctor().await,
         _ => Ok(()),
     }
+}
+
+async fn token(role: &Role, command: TokenCommand) -> anyhow::Result<()> {
+    let db = role.database().await?;
+    match command {
+        TokenCommand::Create { user, scope } => {
+            let now = swf_tools::Clock::System.now();
+            println!("{}", swf_tools::accounts::create_token(&db, now, &user, scope).await?);
+        }
+        TokenCommand::List => {
+            for account in swf_tools::accounts::list(&db).await? {
+                let rights = match (account.is_superuser, account.is_staff) {
+                    (true, _) => "admin",
+                    (false, true) => "control",
+                    (false, false) => "write",
+                };
+                let state = if account.is_active { "active" } else { "closed" };
+                println!(
+                    "{:<30} {rights:<8} {state:<7} {}",
+                    account.username,
+                    account.token.unwrap_or_default()
+                );
+            }
+        }
+        TokenCommand::Revoke { user } => {
+            swf_tools::accounts::revoke_token(&db, &user).await?;
+            println!("{user} has no token any more; servers forget it within half a minute");
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

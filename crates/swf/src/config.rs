@@ -83,11 +83,37 @@ impl Default for Database {
 }
 
 /// `[panda]`
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Panda {
-    /// `postgres://…` of a read-only role. Empty: the synthetic production beside the SQLite file, when `swf db seed panda` made one.
+    /// `postgres://…` of a read-only role. Empty: `panda.sqlite3` in the data folder, when `swf db seed panda` made one.
     pub url: String,
+    /// Base address of the PanDA monitor for links; empty: links lead to our own pages only.
+    pub monitor_url: String,
+    /// Base address of the PanDA monitor's API for worker statistics and job logs; empty: not asked.
+    pub api_url: String,
+    /// Base address of the NERSC portal's job folders; empty: not asked.
+    pub nersc_url: String,
+    /// Further hosts from which job logs may be fetched.
+    pub log_hosts: Vec<String>,
+    /// Statements that run longer are cancelled, seconds.
+    pub statement_timeout_seconds: u64,
+    /// Answers are shared for this long, seconds.
+    pub kept_seconds: u64,
+}
+
+impl Default for Panda {
+    fn default() -> Panda {
+        Panda {
+            url: String::new(),
+            monitor_url: String::new(),
+            api_url: String::new(),
+            nersc_url: String::new(),
+            log_hosts: Vec::new(),
+            statement_timeout_seconds: 15,
+            kept_seconds: 60,
+        }
+    }
 }
 
 /// `[broker]`
@@ -224,8 +250,18 @@ pub struct Loaded {
     pub data_dir: PathBuf,
 }
 
-/// Reads file and environment, then applies `flags` (`section.key`, value).
-pub fn load(data_dir: Option<&Path>, file: Option<&Path>, flags: &[(&str, Value)]) -> anyhow::Result<Loaded> {
+/// Which file is read.
+pub enum Source<'a> {
+    /// `swf.toml` in the data folder when it is there, then the environment.
+    Usual,
+    /// This file, then the environment.
+    Named(&'a Path),
+    /// This file and nothing else: a supervising swf has settled everything.
+    Only(&'a Path),
+}
+
+/// Reads file and environment.
+pub fn load(data_dir: Option<&Path>, source: &Source<'_>) -> anyhow::Result<Loaded> {
     let variables: BTreeMap<String, String> = std::env::vars().collect();
     let data_dir = match data_dir {
         Some(dir) => absolute(dir)?,
@@ -234,31 +270,35 @@ pub fn load(data_dir: Option<&Path>, file: Option<&Path>, flags: &[(&str, Value)
     let mut table = Table::new();
     let mut sources = BTreeMap::new();
     let beside = data_dir.join("swf.toml");
-    let file = match file {
-        Some(file) => Some(file.to_owned()),
-        None => beside.is_file().then_some(beside),
+    let file = match source {
+        Source::Named(file) | Source::Only(file) => Some(file.to_path_buf()),
+        Source::Usual => beside.is_file().then_some(beside),
     };
     if let Some(file) = file {
-        let text = std::fs::read_to_string(&file)
-            .with_context(|| format!("configuration file {} cannot be read", file.display()))?;
-        let read: Table = text.parse().map_err(|e: toml::de::Error| {
-            let line = e.span().map_or(1, |s| text.get(..s.start).map_or(1, |t| t.matches('\n').count() + 1));
-            anyhow::anyhow!("{} line {line}: {}; correct the TOML", file.display(), e.message())
-        })?;
-        check_keys(&read, &file.display().to_string())?;
+        let read = read_file(&file)?;
         merge(&mut table, &mut sources, read, &file.display().to_string());
     }
-    for (key, value, source) in environment::overrides(&variables)? {
-        set(&mut table, &mut sources, &key, value, &source);
+    if !matches!(source, Source::Only(_)) {
+        for (key, value, source) in environment::overrides(&variables)? {
+            set(&mut table, &mut sources, &key, value, &source);
+        }
+        check_keys(&table, "the environment")?;
     }
-    for (key, value) in flags {
-        set(&mut table, &mut sources, key, value.clone(), "flag");
-    }
-    check_keys(&table, "the environment")?;
     let config: Config = Value::Table(table).try_into().map_err(|e: toml::de::Error| {
         anyhow::anyhow!("configuration: {}; `swf config show` lists keys and values", e.message())
     })?;
     Ok(Loaded { config, sources, data_dir })
+}
+
+fn read_file(file: &Path) -> anyhow::Result<Table> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("configuration file {} cannot be read", file.display()))?;
+    let read: Table = text.parse().map_err(|e: toml::de::Error| {
+        let line = e.span().map_or(1, |s| text.get(..s.start).map_or(1, |t| t.matches('\n').count() + 1));
+        anyhow::anyhow!("{} line {line}: {}; correct the TOML", file.display(), e.message())
+    })?;
+    check_keys(&read, &file.display().to_string())?;
+    Ok(read)
 }
 
 fn absolute(dir: &Path) -> anyhow::Result<PathBuf> {
@@ -361,7 +401,12 @@ mod tests {
     fn an_unknown_key_is_refused_with_the_nearest_one() {
         let table: Table = "[broker]\nhots = 'x'".parse().unwrap();
         let text = check_keys(&table, "swf.toml").unwrap_err().to_string();
-        assert!(text.starts_with("swf.toml: broker.hots is not a key, did you mean 'host'?; accepted: host, port"), "{text}");
+        assert!(
+            text.starts_with(
+                "swf.toml: broker.hots is not a key, did you mean 'host'?; accepted: host, port"
+            ),
+            "{text}"
+        );
         let table: Table = "[brokr]".parse().unwrap();
         assert!(check_keys(&table, "f").unwrap_err().to_string().contains("did you mean 'broker'?"));
     }

@@ -50,8 +50,10 @@ impl Caller for McpCaller {
         if let Value::Object(map) = arguments {
             request = request.with_arguments(map);
         }
-        let result: CallToolResult = self.client.call_tool(request).await.with_context(|| format!("call {tool}"))?;
-        let text = result.content.first().and_then(|c| c.as_text()).map(|t| t.text.clone()).unwrap_or_default();
+        let result: CallToolResult =
+            self.client.call_tool(request).await.with_context(|| format!("call {tool}"))?;
+        let text =
+            result.content.first().and_then(|c| c.as_text()).map(|t| t.text.clone()).unwrap_or_default();
         if result.is_error == Some(true) {
             bail!("{tool}: {text}");
         }
@@ -81,7 +83,11 @@ pub async fn run(up: &Up, options: &Options) -> anyhow::Result<()> {
     say(format!("monitor   {url}/\nMCP       {url}/mcp/\ndata      {}", up.role.files.root().display()));
     let caller = McpCaller::connect(&url, up.role.files.token().as_deref()).await?;
     let state = caller.call("swf_get_system_state", json!({"username": user})).await?;
-    say(format!("state     manager {}, ready to run: {}", text(&state, "/agent_manager/status"), text(&state, "/ready_to_run")));
+    say(format!(
+        "state     manager {}, ready to run: {}",
+        text(&state, "/agent_manager/status"),
+        text(&state, "/ready_to_run")
+    ));
     say("starting the testbed through the agent manager".into());
     ensure_testbed(&caller, &user, None).await?;
     let namespace = up.role.testbed()?.namespace;
@@ -111,8 +117,10 @@ pub async fn run(up: &Up, options: &Options) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let logs = caller.call("swf_list_logs", json!({"level": "ERROR", "start_time": since})).await?;
     let error_logs = logs.get("items").and_then(Value::as_array).into_iter().flatten();
-    let error_logs = error_logs.map(|l| format!("{}: {}", text(l, "/instance_name"), text(l, "/message"))).collect();
-    let outcome = Outcome { execution, progress, monitor, error_logs, seconds: begin.elapsed().as_secs_f64() };
+    let error_logs =
+        error_logs.map(|l| format!("{}: {}", text(l, "/instance_name"), text(l, "/message"))).collect();
+    let outcome =
+        Outcome { execution, progress, monitor, error_logs, seconds: begin.elapsed().as_secs_f64() };
     let problems = problems(&outcome, options);
     print_summary(&outcome, options, &url, &problems, started.elapsed());
     if problems.is_empty() { Ok(()) } else { bail!("the demo failed: {}", problems.join("; ")) }
@@ -151,7 +159,10 @@ fn problems(outcome: &Outcome, options: &Options) -> Vec<String> {
     demand(p.stf.0 == expected, format!("{} of {expected} STF files were registered", p.stf.0));
     demand(p.stf.1 == p.stf.0, format!("{} of {} STF files were processed", p.stf.1, p.stf.0));
     demand(p.slice_total() > 0, "no TF slice was made".into());
-    demand(completed == p.slice_total(), format!("{completed} of {} TF slices were completed, {failed} failed", p.slice_total()));
+    demand(
+        completed == p.slice_total(),
+        format!("{completed} of {} TF slices were completed, {failed} failed", p.slice_total()),
+    );
     demand(p.errors == 0, format!("{} error(s) in the execution", p.errors));
     demand(outcome.error_logs.is_empty(), format!("ERROR logs: {}", outcome.error_logs.join(" | ")));
     out

@@ -31,7 +31,10 @@ impl Files {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
         };
         make(root).with_context(|| {
-            format!("data folder {} cannot be made or is not yours; choose another with --data-dir", root.display())
+            format!(
+                "data folder {} cannot be made or is not yours; choose another with --data-dir",
+                root.display()
+            )
         })?;
         let probe = root.join(".writable");
         std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe)).with_context(|| {
@@ -62,7 +65,8 @@ impl Files {
         let mut options = std::fs::OpenOptions::new();
         let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
         let mut file = file.with_context(|| format!("cannot write {}", path.display()))?;
-        std::io::Write::write_all(&mut file, token.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+        std::io::Write::write_all(&mut file, token.as_bytes())
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// The running server's address, if one runs.

@@ -75,7 +75,10 @@ impl Role {
         config.vhost = Some(broker.vhost.clone()).filter(|v| !v.is_empty());
         let ca_file = Some(PathBuf::from(&broker.ca_file)).filter(|p| !p.as_os_str().is_empty());
         if let Some(ca) = ca_file.as_ref().filter(|p| !p.is_file()) {
-            bail!("broker.ca_file: {} is not a file; name the PEM file of the broker's authority", ca.display());
+            bail!(
+                "broker.ca_file: {} is not a file; name the PEM file of the broker's authority",
+                ca.display()
+            );
         }
         config.tls = broker.tls.then_some(swf_stomp::Tls { ca_file, server_name: None });
         Ok(config)
@@ -152,11 +155,40 @@ impl Role {
         Ok(swf_db::Db::open(&self.database_url(), &options).await?)
     }
 
+    /// URL of the PanDA database, if there is one.
+    pub fn panda_url(&self) -> Option<String> {
+        let file = self.files.path("panda.sqlite3");
+        match self.loaded.config.panda.url.as_str() {
+            "" => file.is_file().then(|| format!("sqlite:{}", file.display())),
+            url => Some(url.to_owned()),
+        }
+    }
+
+    /// Opens the PanDA database for reading.
+    async fn panda(&self) -> anyhow::Result<Option<swf_tools::panda::Panda>> {
+        let Some(url) = self.panda_url() else { return Ok(None) };
+        let section = &self.loaded.config.panda;
+        let given = |text: &str| Some(text.trim_end_matches('/').to_owned()).filter(|t| !t.is_empty());
+        let settings = swf_tools::panda::Settings {
+            statement_timeout: Duration::from_secs(section.statement_timeout_seconds.max(1)),
+            kept: Duration::from_secs(section.kept_seconds),
+            monitor_url: given(&section.monitor_url),
+            api_url: given(&section.api_url),
+            nersc_url: given(&section.nersc_url),
+            log_hosts: section.log_hosts.clone(),
+            ..Default::default()
+        };
+        Ok(Some(swf_tools::panda::open(&url, settings).await.context("open the PanDA database")?))
+    }
+
     /// Settings of the tools.
     pub fn settings(&self) -> anyhow::Result<Settings> {
         let server = &self.loaded.config.server;
         let time_zone = server.time_zone.parse().map_err(|_| {
-            anyhow::anyhow!("server.time_zone = {:?} is not a zone; write it like America/New_York or UTC", server.time_zone)
+            anyhow::anyhow!(
+                "server.time_zone = {:?} is not a zone; write it like America/New_York or UTC",
+                server.time_zone
+            )
         })?;
         let folder = self.testbed_folder();
         let testbed_config = match self.testbed_name() {
@@ -193,7 +225,7 @@ impl Role {
     pub async fn service(&self, broker: &swf_stomp::Client) -> anyhow::Result<Arc<Service>> {
         let service = Service {
             db: self.database().await?,
-            panda: None,
+            panda: self.panda().await?,
             bus: Some(Bus::new(broker.clone())),
             clock: Clock::System,
             settings: self.settings()?,
@@ -205,7 +237,8 @@ impl Role {
         // A database that Django made has its own accounts.
         if report.owner == swf_db::migrate::Owner::Swf {
             let now = service.clock.now();
-            let token = swf_tools::accounts::create_token(&service.db, now, &self.user(), Scope::Admin).await?;
+            let token =
+                swf_tools::accounts::create_token(&service.db, now, &self.user(), Scope::Admin).await?;
             self.files.set_token(&token)?;
         }
         Ok(Arc::new(service))
@@ -214,7 +247,8 @@ impl Role {
     /// Which tools MCP clients see.
     pub fn view(&self) -> anyhow::Result<mcp::View> {
         let section = &self.loaded.config.mcp;
-        let toolsets = section.toolsets.iter().map(|t| t.parse().map_err(|e| anyhow::anyhow!("mcp.toolsets: {e}")));
+        let toolsets =
+            section.toolsets.iter().map(|t| t.parse().map_err(|e| anyhow::anyhow!("mcp.toolsets: {e}")));
         Ok(mcp::View { toolsets: toolsets.collect::<anyhow::Result<_>>()?, read_only: section.read_only })
     }
 
@@ -267,11 +301,10 @@ impl Role {
     pub async fn broker_role(&self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let section = &self.loaded.config.broker;
         let text = format!("{}:{}", section.host, section.port);
-        let listen: SocketAddr = tokio::net::lookup_host(&text)
-            .await
-            .ok()
-            .and_then(|mut found| found.next())
-            .with_context(|| format!("broker.host and broker.port = {text:?} is no address of this machine"))?;
+        let listen: SocketAddr =
+            tokio::net::lookup_host(&text).await.ok().and_then(|mut found| found.next()).with_context(
+                || format!("broker.host and broker.port = {text:?} is no address of this machine"),
+            )?;
         let mut config = swf_stomp::BrokerConfig::new(listen);
         config.data_file = Some(self.files.path("broker.sqlite3"));
         let bare = section.topic.trim_start_matches("/topic/").to_owned();
@@ -286,14 +319,20 @@ impl Role {
     }
 
     /// Runs the user's agent manager.
-    pub async fn manager(&self, config_file: &std::path::Path, shutdown: CancellationToken) -> anyhow::Result<()> {
+    pub async fn manager(&self, shutdown: CancellationToken) -> anyhow::Result<()> {
         self.first_testbed()?;
+        let effective = self.write_effective()?;
         let section = &self.loaded.config.manager;
         let user = self.user();
         let backend = match section.backend.as_str() {
             "native" => BackendConfig::Native(NativeConfig {
                 command: std::env::current_exe().context("find this program's file")?,
-                args: vec!["--config".into(), config_file.display().to_string(), "--data-dir".into(), self.files.root().display().to_string()],
+                args: vec![
+                    "--effective".into(),
+                    effective.display().to_string(),
+                    "--data-dir".into(),
+                    self.files.root().display().to_string(),
+                ],
                 env: Vec::new(),
                 log_dir: self.files.path("logs"),
             }),
@@ -321,6 +360,16 @@ impl Role {
             user,
         };
         swf_agents::manager::run_manager(config, shutdown).await
+    }
+
+    /// The configuration as children shall read it, in a file of the data folder.
+    pub fn write_effective(&self) -> anyhow::Result<PathBuf> {
+        let path = self.files.path("effective.toml");
+        let table =
+            toml::Table::try_from(self.loaded.config.clone()).context("write the effective configuration")?;
+        std::fs::write(&path, toml::to_string(&table)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
     }
 
     /// Runs one agent.
@@ -388,8 +437,12 @@ impl Role {
         let Some(running) = self.files.running() else {
             bail!("nothing runs from {}", self.files.root().display());
         };
-        let pid = i32::try_from(running.pid).ok().and_then(rustix::process::Pid::from_raw).context("its process id is impossible")?;
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).context("it cannot be signalled")?;
+        let pid = i32::try_from(running.pid)
+            .ok()
+            .and_then(rustix::process::Pid::from_raw)
+            .context("its process id is impossible")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)
+            .context("it cannot be signalled")?;
         let mut ticks = tokio::time::interval(Duration::from_millis(100));
         let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
         while tokio::time::Instant::now() < deadline {
@@ -427,7 +480,10 @@ impl Role {
         let broker = swf_stomp::Client::start(self.broker()?);
         let name = format!("{}:{}", self.loaded.config.broker.host, self.loaded.config.broker.port);
         let connected = broker.connected(Duration::from_secs(3)).await;
-        tell("broker", connected.map(|()| name.clone()).map_err(|e| format!("{name}: {e}; start it, or `swf up`")));
+        tell(
+            "broker",
+            connected.map(|()| name.clone()).map_err(|e| format!("{name}: {e}; start it, or `swf up`")),
+        );
         let url = self.monitor()?.base_url;
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(3)).build()?;
         let ready = match http.get(format!("{url}/readyz")).send().await {
@@ -440,5 +496,27 @@ impl Role {
         };
         tell("monitor", ready);
         if bad == 0 { Ok(()) } else { bail!("{bad} of 6 checks failed") }
+    }
+
+    /// Makes a synthetic production.
+    pub async fn seed_panda(&self, jobs: u32) -> anyhow::Result<()> {
+        use swf_tools::panda::seed;
+        let url = match self.loaded.config.panda.url.as_str() {
+            "" => format!("sqlite:{}", self.files.path("panda.sqlite3").display()),
+            url => url.to_owned(),
+        };
+        let db = seed::open(&url).await.context("open the PanDA database for writing")?;
+        let plan = seed::Plan { jobs, ..seed::Plan::demo(swf_tools::Clock::System.now().naive_utc()) };
+        let made = seed::seed(&db, &plan).await.with_context(|| {
+            format!("fill {} (it must not hold PanDA tables yet)", swf_db::without_password(&url))
+        })?;
+        println!(
+            "{}: {} jobs, {} tasks, {} files, all synthetic; restart a running monitor to use them",
+            swf_db::without_password(&url),
+            made.jobs,
+            made.tasks,
+            made.files
+        );
+        Ok(())
     }
 }

@@ -63,7 +63,8 @@ impl Progress {
             Some(Value::String(s)) => s.clone(),
             _ => String::new(),
         };
-        let number = |name: &str| answer.pointer(&format!("/progress/{name}")).and_then(Value::as_i64).unwrap_or(0);
+        let number =
+            |name: &str| answer.pointer(&format!("/progress/{name}")).and_then(Value::as_i64).unwrap_or(0);
         Progress {
             status: text("/status"),
             phase: text("/phase"),
@@ -130,7 +131,10 @@ pub async fn ensure_testbed(caller: &impl Caller, user: &str, config: Option<&st
         }
         if Instant::now() > deadline {
             let what = if alive { "its agents did not register" } else { "its agent manager is not alive" };
-            bail!("the testbed of {user} is not ready after {} s: {what}; see the log files and `swf status`", AGENTS.as_secs());
+            bail!(
+                "the testbed of {user} is not ready after {} s: {what}; see the log files and `swf status`",
+                AGENTS.as_secs()
+            );
         }
     }
 }
@@ -198,7 +202,11 @@ pub async fn run(role: &Role, config: Option<&str>) -> anyhow::Result<()> {
     let fast = request.workflow_name == "fast_processing";
     let (end, _) = follow(&caller, &execution, fast, |p| eprintln!("{}", p.line())).await?;
     if end.status != "completed" {
-        bail!("{execution} ended as {}{}", end.status, end.reason.map(|r| format!(": {r}")).unwrap_or_default());
+        bail!(
+            "{execution} ended as {}{}",
+            end.status,
+            end.reason.map(|r| format!(": {r}")).unwrap_or_default()
+        );
     }
     println!("{execution} completed");
     Ok(())

@@ -1,10 +1,15 @@
 //! `swf call`, `swf tools`, `swf status`: the tools from the command line, over the running server.
 
+use std::time::Duration;
+
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 use swf_tools::registry;
 
 use crate::roles::Role;
+
+/// Starting a testbed is the slowest call.
+const WAIT: Duration = Duration::from_secs(40);
 
 /// Arguments given as `name=value`, or one JSON object.
 pub fn arguments(words: &[String]) -> anyhow::Result<Value> {
@@ -25,8 +30,15 @@ pub fn arguments(words: &[String]) -> anyhow::Result<Value> {
 
 /// Calls a tool on the running server.
 pub async fn call(role: &Role, name: &str, arguments: Value) -> anyhow::Result<Value> {
-    let client = swf_client::Client::new(&role.monitor()?)?;
-    client.call_tool(name, arguments).await.map_err(|e| anyhow::anyhow!("{e}"))
+    // A person waits: one try.
+    let config = swf_client::ClientConfig { patience: Duration::ZERO, timeout: WAIT, ..role.monitor()? };
+    let client = swf_client::Client::new(&config)?;
+    client.call_tool(name, arguments).await.map_err(|e| match role.files.running() {
+        Some(_) => anyhow::anyhow!("{e}"),
+        None => {
+            anyhow::anyhow!("{e}; nothing runs from {}, start it with `swf up`", role.files.root().display())
+        }
+    })
 }
 
 /// The registered tools for people.
@@ -67,7 +79,12 @@ pub async fn status(role: &Role) -> anyhow::Result<String> {
     );
     out.push_str("agents\n");
     for agent in testbed.get("agents").and_then(Value::as_array).into_iter().flatten() {
-        out.push_str(&format!("  {:8} {:16} {}\n", text(agent, "/status"), text(agent, "/type"), text(agent, "/name")));
+        out.push_str(&format!(
+            "  {:8} {:16} {}\n",
+            text(agent, "/status"),
+            text(agent, "/type"),
+            text(agent, "/name")
+        ));
     }
     out.push_str("running workflows\n");
     for execution in running.get("items").and_then(Value::as_array).into_iter().flatten() {

@@ -8,7 +8,6 @@ use anyhow::{Context, bail};
 use swf_agents::supervise::{Lock, Program, State, Supervisor};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
-use toml::Value;
 
 use crate::config::Loaded;
 use crate::files::Running;
@@ -45,7 +44,7 @@ impl Up {
             format!("a testbed runs already on {}; use `swf call`, end it with `swf down`, or choose another --data-dir", role.files.root().display())
         })?;
         settle_ports(&mut role, ports).await?;
-        let config_file = write_effective(&role)?;
+        let config_file = role.write_effective()?;
         let supervisor = Supervisor::with_lock(&role.files.path("logs"), &lock)?;
         let up = Up { role, supervisor, _lock: lock };
         match up.bring_up(&config_file).await {
@@ -61,7 +60,12 @@ impl Up {
         let program = std::env::current_exe().context("find this program's file")?;
         let root = self.role.files.root().display().to_string();
         let child = |name: &str, role: &[&str]| {
-            let mut args = vec!["--config".to_owned(), config_file.display().to_string(), "--data-dir".into(), root.clone()];
+            let mut args = vec![
+                "--effective".to_owned(),
+                config_file.display().to_string(),
+                "--data-dir".into(),
+                root.clone(),
+            ];
             args.extend(role.iter().map(|r| (*r).to_owned()));
             let mut child = Program::new(name, program.clone()).args(args);
             child.backoff_min = Duration::from_millis(200);
@@ -91,7 +95,11 @@ impl Up {
     }
 
     /// Waits until `look` is true; a child that died for good ends the wait with its last words.
-    async fn answers<F: Future<Output = bool>>(&self, name: &str, look: impl Fn() -> F) -> anyhow::Result<()> {
+    async fn answers<F: Future<Output = bool>>(
+        &self,
+        name: &str,
+        look: impl Fn() -> F,
+    ) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         let mut ticks = tokio::time::interval(LOOK);
         loop {
@@ -104,7 +112,11 @@ impl Up {
                 bail!("{}", self.last_words(name, state.reason.as_deref()));
             }
             if Instant::now() > deadline {
-                bail!("the {name} did not answer within {} s; see {}", PATIENCE.as_secs(), self.log(name).display());
+                bail!(
+                    "the {name} did not answer within {} s; see {}",
+                    PATIENCE.as_secs(),
+                    self.log(name).display()
+                );
             }
         }
     }
@@ -119,7 +131,11 @@ impl Up {
         let line = text.lines().rev().find_map(|l| l.strip_prefix("swf: "));
         match line {
             Some(line) => line.to_owned(),
-            None => format!("the {name} ended ({}); see {}", reason.unwrap_or("no reason"), self.log(name).display()),
+            None => format!(
+                "the {name} ended ({}); see {}",
+                reason.unwrap_or("no reason"),
+                self.log(name).display()
+            ),
         }
     }
 
@@ -140,9 +156,11 @@ async fn settle_ports(role: &mut Role, ports: Ports) -> anyhow::Result<()> {
     let server = settle(listen, "server.listen", "SWF__SERVER__LISTEN", ports).await?;
     let broker = &role.loaded.config.broker;
     let address = format!("{}:{}", broker.host, broker.port);
-    let address = tokio::net::lookup_host(&address).await.ok().and_then(|mut a| a.next()).with_context(|| {
-        format!("broker.host = {:?} is not an address of this machine", broker.host)
-    })?;
+    let address = tokio::net::lookup_host(&address)
+        .await
+        .ok()
+        .and_then(|mut a| a.next())
+        .with_context(|| format!("broker.host = {:?} is not an address of this machine", broker.host))?;
     let broker = settle(address, "broker.port", "ACTIVEMQ_PORT", ports).await?;
     role.loaded.config.server.listen = server.to_string();
     role.loaded.config.broker.host = broker.ip().to_string();
@@ -157,19 +175,14 @@ async fn settle(wanted: SocketAddr, key: &str, variable: &str, ports: Ports) -> 
         return Ok(wanted);
     }
     if wanted.port() != 0 && ports == Ports::AsConfigured {
-        bail!("port {} of {} is taken; free it, or set {key} ({variable}) to another", wanted.port(), wanted.ip());
+        bail!(
+            "port {} of {} is taken; free it, or set {key} ({variable}) to another",
+            wanted.port(),
+            wanted.ip()
+        );
     }
-    let probe = TcpListener::bind(SocketAddr::new(wanted.ip(), 0)).await.with_context(|| {
-        format!("{} is not an address of this machine; change {key}", wanted.ip())
-    })?;
+    let probe = TcpListener::bind(SocketAddr::new(wanted.ip(), 0))
+        .await
+        .with_context(|| format!("{} is not an address of this machine; change {key}", wanted.ip()))?;
     Ok(probe.local_addr()?)
-}
-
-/// The configuration as the children shall read it: a file only its owner can read.
-fn write_effective(role: &Role) -> anyhow::Result<PathBuf> {
-    let path = role.files.path("effective.toml");
-    let table = toml::Table::try_from(role.loaded.config.clone()).context("write the effective configuration")?;
-    let text = toml::to_string(&Value::Table(table))?;
-    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(path)
 }

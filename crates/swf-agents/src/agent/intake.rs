@@ -13,7 +13,7 @@ use swf_stomp::{Delivery, Subscription};
 use super::Link;
 
 /// So many waiting messages are handled together.
-const BATCH: usize = 64;
+const BATCH: usize = 200;
 /// At shutdown the messages at hand may take so long; then they go back to the broker.
 const LAST_WORK: Duration = Duration::from_secs(5);
 /// Longest pause before a batch is tried again.

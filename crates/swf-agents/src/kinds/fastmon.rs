@@ -30,6 +30,9 @@ struct Sampling {
     first: i64,
 }
 
+/// STF files whose TF files go in one call, so that its body stays small.
+const AT_ONCE: usize = 32;
+
 struct Fastmon {
     sampling: Sampling,
 }
@@ -101,7 +104,11 @@ impl Work for Fastmon {
         for group in by_type(batch) {
             let Some(first) = group.first() else { continue };
             match first.msg_type.as_str() {
-                "stf_ready" => self.sample(link, group).await?,
+                "stf_ready" => {
+                    for part in group.chunks(AT_ONCE) {
+                        self.sample(link, part).await?;
+                    }
+                }
                 "start_run" => link.pulse.set(
                     Operational::Processing,
                     format!("samples run {}", first.run_id.as_deref().unwrap_or_default()),
@@ -125,7 +132,7 @@ impl Fastmon {
                 self.sampling.ranges(stf, frames).into_iter().zip(self.sampling.first..)
             {
                 let tf_filename = format!("{base}_tf_{sequence:03}.tf");
-                files.push((message, self.file(link, message, stf, tf_filename, first, last)));
+                files.push((message, self.file(link, message, tf_filename, (first, last))));
             }
         }
         let new: Vec<NewFastmonFile> = files.iter().map(|(_, file)| file.clone()).collect();
@@ -147,11 +154,11 @@ impl Fastmon {
         &self,
         link: &Link,
         message: &Incoming,
-        stf: &str,
         tf_filename: String,
-        first: i64,
-        last: i64,
+        range: (i64, i64),
     ) -> NewFastmonFile {
+        let (first, last) = range;
+        let stf = message.text("filename").unwrap_or_default();
         let count = last - first + 1;
         NewFastmonFile {
             stf_file: stf.to_owned(),

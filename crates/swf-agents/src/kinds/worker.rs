@@ -3,7 +3,8 @@
 //! *Invariant:* a slice is acknowledged after the broker has its result, so the slices of a killed worker go to
 //! another one.
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -21,6 +22,8 @@ use crate::agent::{
 const CONCURRENCY: usize = 30;
 /// Runs whose slice time is remembered.
 const REMEMBERED: usize = 64;
+/// Slices done that are remembered, to answer a slice sent twice without doing it twice.
+const DONE: usize = 50_000;
 /// Longest pause before a result is sent again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -42,13 +45,22 @@ async fn work(link: Link, subscriptions: Vec<Subscription>, concurrency: usize) 
         anyhow::bail!("the worker's subscriptions were not made");
     };
     let mut seconds_of_run = HashMap::new();
+    let done = RefCell::new(Done::default());
     let mut jobs = FuturesUnordered::new();
     loop {
         tokio::select! {
+            biased;
             () = link.shutdown.cancelled() => return Ok(()),
             Some(()) = jobs.next(), if !jobs.is_empty() => {
                 if jobs.is_empty() {
                     link.pulse.set(Operational::Ready, "");
+                }
+            }
+            delivery = runs.next() => {
+                let Some(delivery) = delivery else { return Ok(()) };
+                if let Some(message) = accept(&link, delivery).await {
+                    learn(&message, &mut seconds_of_run);
+                    acknowledge(&message.delivery).await;
                 }
             }
             delivery = slices.next(), if jobs.len() < concurrency => {
@@ -58,15 +70,9 @@ async fn work(link: Link, subscriptions: Vec<Subscription>, concurrency: usize) 
                         link.log_context(message.execution_id.as_deref(), message.run_id.as_deref());
                         link.pulse.set(Operational::Processing, "");
                     }
-                    let seconds = slice_seconds(&message, &seconds_of_run);
-                    jobs.push(slice(&link, message, seconds));
-                }
-            }
-            delivery = runs.next() => {
-                let Some(delivery) = delivery else { return Ok(()) };
-                if let Some(message) = accept(&link, delivery).await {
-                    learn(&message, &mut seconds_of_run);
-                    acknowledge(&message.delivery).await;
+                    let known = done.borrow().contains(&message.uid);
+                    let seconds = if known { 0.0 } else { slice_seconds(&message, &seconds_of_run) };
+                    jobs.push(slice(&link, message, seconds, &done));
                 }
             }
         }
@@ -110,7 +116,31 @@ fn slice_seconds(message: &Incoming, seconds_of_run: &HashMap<String, f64>) -> f
     own.or(announced).filter(|seconds| seconds.is_finite()).unwrap_or(0.0).clamp(0.0, 86_400.0)
 }
 
-async fn slice(link: &Link, message: Incoming, seconds: f64) {
+/// Uids of slices this worker has done, the oldest forgotten first.
+#[derive(Default)]
+struct Done {
+    uids: HashSet<String>,
+    order: VecDeque<String>,
+}
+
+impl Done {
+    fn contains(&self, uid: &str) -> bool {
+        self.uids.contains(uid)
+    }
+
+    fn add(&mut self, uid: &str) {
+        if !uid.is_empty() && self.uids.insert(uid.to_owned()) {
+            self.order.push_back(uid.to_owned());
+            if self.order.len() > DONE
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.uids.remove(&oldest);
+            }
+        }
+    }
+}
+
+async fn slice(link: &Link, message: Incoming, seconds: f64, done: &RefCell<Done>) {
     let content = message.body.get("content").unwrap_or(&Value::Null);
     if message.run_id.is_none() || content.get("slice_id").is_none() || content.get("tf_filename").is_none() {
         link.pulse.change(|health| health.failed += 1);
@@ -123,6 +153,7 @@ async fn slice(link: &Link, message: Incoming, seconds: f64) {
         tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
     }
     report(link, &message, content, "done", &started).await;
+    done.borrow_mut().add(&message.uid);
     acknowledge(&message.delivery).await;
     link.pulse.change(|health| {
         health.handled += 1;

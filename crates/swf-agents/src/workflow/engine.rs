@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::definition::{Amount, Definition, Field, Op, Repeat};
+use super::definition::{Definition, Field};
+use super::steps::{Amount, Op, Repeat};
 use super::template::Template;
 
 /// Simulated time is counted in whole microseconds, so that sums of tenths stay exact.

@@ -5,6 +5,7 @@
 
 mod definition;
 mod engine;
+mod steps;
 mod template;
 #[cfg(test)]
 mod tests;

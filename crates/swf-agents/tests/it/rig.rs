@@ -19,7 +19,8 @@ pub struct Rig {
     pub double: Double,
     pub folder: tempfile::TempDir,
     pub client: Client,
-    broker: Broker,
+    broker: Option<Broker>,
+    port: u16,
 }
 
 /// An agent on a thread and a runtime of its own, as in a process of its own.
@@ -52,16 +53,28 @@ impl Rig {
         // A second test in this process finds it installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let broker = Broker::start(BrokerConfig::new((Ipv4Addr::LOCALHOST, 0).into())).await.unwrap();
-        let client = Client::start(Self::broker_config(&broker));
+        let port = broker.addr().port();
+        let client = Client::start(Self::broker_config(port));
         client.connected(Duration::from_secs(10)).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let testbed = format!("[testbed]\nnamespace = \"{NAMESPACE}\"\n");
         std::fs::write(folder.path().join("testbed.toml"), testbed).unwrap();
-        Self { double: Double::start().await, folder, client, broker }
+        Self { double: Double::start().await, folder, client, broker: Some(broker), port }
     }
 
-    fn broker_config(broker: &Broker) -> ClientConfig {
-        ClientConfig::new(broker.addr().ip().to_string(), broker.addr().port())
+    fn broker_config(port: u16) -> ClientConfig {
+        ClientConfig { backoff_max: Duration::from_millis(500), ..ClientConfig::new("127.0.0.1", port) }
+    }
+
+    /// The broker goes away.
+    pub async fn lose_broker(&mut self) {
+        self.broker.take().unwrap().shutdown().await;
+    }
+
+    /// A broker is there again, at the same address.
+    pub async fn bring_broker_back(&mut self) {
+        let config = BrokerConfig::new((Ipv4Addr::LOCALHOST, self.port).into());
+        self.broker = Some(Broker::start(config).await.unwrap());
     }
 
     pub fn config(&self) -> Config {
@@ -69,7 +82,7 @@ impl Rig {
         let mut config = Config::new(testbed, "tester", self.folder.path().join("data"));
         config.monitor.base_url = self.double.url.clone();
         config.monitor.token = Some(TOKEN.into());
-        config.broker = Self::broker_config(&self.broker);
+        config.broker = Self::broker_config(self.port);
         config
     }
 

@@ -165,7 +165,8 @@ async fn a_killed_runner_closes_its_execution_as_failed_when_it_comes_back_under
     let rig = Rig::start().await;
     let mut topic = rig.listen("/topic/epictopic").await;
     let runner = rig.agent(Kind::Runner).await;
-    let answer = rig.command(&Rig::control_queue(), run_command("stf_datataking", json!({}))).await;
+    let quick = run_command("stf_datataking", json!({ "no_beam_not_ready_delay": 0 }));
+    let answer = rig.command(&Rig::control_queue(), quick).await;
     assert_eq!(answer["accepted"], json!(true));
     next_of(&mut topic, "run_imminent").await;
     runner.kill().await;
@@ -207,4 +208,42 @@ async fn sigterm_in_the_middle_of_a_run_terminates_it_and_the_duration_limit_com
     let executions = rig.double.table("workflow-executions");
     assert_eq!(executions[1]["status"], json!("terminated"));
     assert_eq!(executions[1]["performance_metrics"]["reason"], json!("the runner was told to end"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_namespaces_share_a_queue_and_each_runs_its_own_commands() {
+    let rig = Rig::start().await;
+    let _ours = rig.agent(Kind::Runner).await;
+    let mut config = rig.config();
+    config.namespace = "other".into();
+    let _theirs = rig.agent_with(Kind::Runner, config);
+    rig.double.until("both runners are up", |rows| rows.of("systemagents").len() == 2).await;
+    for n in 0..6 {
+        let namespace = if n % 2 == 0 { NAMESPACE } else { "other" };
+        let workflow = if n % 2 == 0 { "stf_datataking" } else { "prompt_processing" };
+        let folder = rig.folder.path().to_str().unwrap().to_owned();
+        let mut params = json!({ "stf_count": 1 });
+        if workflow == "prompt_processing" {
+            params["container"] = json!(folder);
+        }
+        let command = json!({
+            "msg_type": "run_workflow", "namespace": namespace, "workflow_name": workflow, "realtime": false,
+            "params": params,
+        });
+        assert_eq!(rig.command("/queue/workflow_control", command).await["accepted"], json!(true));
+        rig.double
+            .until("it is completed", |rows| {
+                rows.of("workflow-executions").iter().filter(|row| row["status"] == "completed").count()
+                    == n + 1
+            })
+            .await;
+    }
+    for row in rig.double.table("workflow-executions") {
+        let id = row["execution_id"].as_str().unwrap();
+        let expected = if id.starts_with("stf_datataking-") { NAMESPACE } else { "other" };
+        assert_eq!(row["namespace"], json!(expected), "{id}");
+    }
+    let written = rig.folder.path().join("swf.100011.run/swf.100011.000001.stf");
+    let stf: Value = serde_json::from_slice(&std::fs::read(written).unwrap()).unwrap();
+    assert_eq!(stf["msg_type"], json!("stf_gen"));
 }

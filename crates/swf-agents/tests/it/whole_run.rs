@@ -89,3 +89,61 @@ async fn a_fast_processing_run_completes_every_slice_exactly_once_and_closes() {
         assert_eq!(row["metadata"]["messages_failed"], json!(0), "{row:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_completes_although_every_agent_but_the_runner_is_killed_in_the_middle() {
+    let rig = Rig::start().await;
+    let _runner = rig.agent(Kind::Runner).await;
+    let kinds = [Kind::Data, Kind::Fastmon, Kind::FastProcessing, Kind::Worker];
+    let mut agents = Vec::new();
+    for kind in kinds {
+        agents.push(rig.agent(kind).await);
+    }
+    let command = json!({
+        "msg_type": "run_workflow", "namespace": NAMESPACE, "workflow_name": "fast_processing", "realtime": false,
+        "params": { "stf_count": 40, "stf_sampling_rate": 1 },
+    });
+    assert_eq!(rig.command(&Rig::control_queue(), command).await["accepted"], json!(true));
+    let double = rig.double.clone();
+    double
+        .until("some slices are through and some are not", |rows| {
+            rows.of("tf-slices").iter().filter(|row| row["status"] == "completed").count() > 20
+        })
+        .await;
+    for agent in agents {
+        agent.kill().await;
+    }
+    let through =
+        double.with(|rows| rows.of("tf-slices").iter().filter(|row| row["status"] == "completed").count());
+    for kind in kinds {
+        rig.agent_with(kind, rig.config());
+    }
+    double
+        .until("every STF file is processed and its run closed", |rows| {
+            rows.of("stf-files").len() == 40
+                && rows.of("stf-files").iter().all(|row| row["status"] == "processed")
+                && rows.of("runs").iter().all(|row| row.contains_key("end_time"))
+        })
+        .await;
+    double
+        .until("every TF file is cut", |rows| {
+            let mut cut: Vec<&str> = rows
+                .of("tf-slices")
+                .iter()
+                .map(|row| row["tf_filename"].as_str().unwrap().split("_slice_").next().unwrap())
+                .collect();
+            cut.dedup();
+            cut.sort_unstable();
+            cut.dedup();
+            cut.len() == 40 * 7
+        })
+        .await;
+    double
+        .until("every slice is completed", |rows| {
+            rows.of("tf-slices").iter().all(|row| row["status"] == "completed")
+        })
+        .await;
+    let slices = double.table("tf-slices").len();
+    assert!(through < slices, "the kill came in the middle: {through} of {slices}");
+    assert_eq!(double.table("fastmon-files").len(), 40 * 7);
+}

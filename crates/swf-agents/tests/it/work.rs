@@ -234,3 +234,61 @@ async fn slices_of_a_killed_worker_go_to_another() {
     assert_eq!(done["content"]["state"], json!("done"));
     assert_eq!(done["content"]["result"]["result"]["processed"], json!(true));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slice_sent_twice_is_answered_twice_and_done_once() {
+    let rig = Rig::start().await;
+    let mut results = rig.listen(&format!("/queue/panda.results.fastprocessing.{NAMESPACE}")).await;
+    let _worker = rig.agent(Kind::Worker).await;
+    let body =
+        json!({ "msg_type": "slice", "run_id": "1", "content": { "slice_id": 0, "tf_filename": "a.tf" } });
+    let slice = swf_stomp::Message::new(
+        format!("/queue/panda.transformer.slices.{NAMESPACE}"),
+        body.to_string().into_bytes(),
+    );
+    let slice = slice.with("slice-seconds", "0.2").with("message-uid", "uid-9");
+    rig.client.send(slice.clone()).await.unwrap();
+    let mut states = Vec::new();
+    for _ in 0..2 {
+        states.push(next(&mut results).await.0["content"]["state"].clone());
+    }
+    rig.client.send(slice).await.unwrap();
+    states.push(next(&mut results).await.0["content"]["state"].clone());
+    assert_eq!(states, [json!("processing"), json!("done"), json!("done")]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heartbeats_say_when_the_broker_is_lost_and_the_agent_works_on_when_it_is_back() {
+    let mut rig = Rig::start().await;
+    let _data = rig.agent(Kind::Data).await;
+    rig.lose_broker().await;
+    let double = rig.double.clone();
+    double
+        .until("the heartbeat warns", |rows| {
+            rows.of("systemagents").iter().all(|row| {
+                row["status"] == "WARNING"
+                    && row["mq_connected"] == false
+                    && row["description"].as_str().unwrap().contains("MQ: disconnected")
+            })
+        })
+        .await;
+    rig.bring_broker_back().await;
+    double
+        .until("the heartbeat is well", |rows| {
+            rows.of("systemagents").iter().all(|row| row["status"] == "OK")
+        })
+        .await;
+    rig.client.connected(std::time::Duration::from_secs(10)).await.unwrap();
+    let mut topic = rig.listen(TOPIC).await;
+    // The durable subscription of the agent is made anew; messages before that moment are not for it.
+    for n in 1.. {
+        rig.send(TOPIC, run_message("run_imminent")).await;
+        rig.send(TOPIC, stf_gen(n)).await;
+        let waited =
+            tokio::time::timeout(std::time::Duration::from_millis(500), next_of(&mut topic, "stf_ready"));
+        if waited.await.is_ok() {
+            return;
+        }
+        assert!(n < 40, "the agent never took a message again");
+    }
+}

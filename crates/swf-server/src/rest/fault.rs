@@ -99,6 +99,9 @@ fn from_records(error: records::Error) -> Response {
                 &json!({"non_field_errors": ["A value does not fit its column."]}),
             )
         }
+        records::Error::Db(swf_db::Error::ForeignKey(_)) => {
+            detailed(StatusCode::CONFLICT, "A row that this one refers to was deleted meanwhile; try again.")
+        }
         records::Error::Db(e) => from_tools(e.into()),
     }
 }

@@ -1,10 +1,11 @@
-//! The REST interface: `/api/…`, each path with and without slash at the end, JSON in every case.
+//! The REST interface: `/api/…` and `/pcs/api/…`, each path with and without slash at the end, JSON in every case.
 
 mod body;
 mod call;
 mod fault;
 mod limits;
 mod options;
+mod pcs;
 mod records;
 mod special;
 mod tools;
@@ -17,7 +18,7 @@ use axum::extract::{Path, Request, State};
 use axum::handler::Handler;
 use axum::routing::any;
 use chrono_tz::Tz;
-use swf_tools::records::{MOST_ROWS, RECORDS, Store};
+use swf_tools::records::{MOST_ROWS, RECORDS, Store, pcs as pcs_records};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::app::App;
@@ -60,21 +61,30 @@ pub(crate) struct Rest {
 type Shared = State<Arc<Rest>>;
 type Key = Result<Path<String>, PathRejection>;
 
-/// All routes below `/api`. Mount it at the root or below a prefix; addresses in answers follow.
+/// All routes below `/api` and `/pcs/api`. Mount it at the root or below a prefix; addresses in answers follow.
 pub fn router(app: Arc<App>) -> Router {
     let mut store = Store::new(app.service.db.clone(), app.service.clock.clone(), app.rest.zone);
     store.most_rows = app.rest.most_rows;
     let rest = Arc::new(Rest { app, store, peers: limits::Peers::default() });
     let mut router = Router::new();
-    for resource in RECORDS {
-        let list = format!("/api/{}", resource.path);
-        let many = move |State(rest): Shared, request: Request| records::many(rest, resource, request);
-        let one =
-            move |State(rest): Shared, key: Key, request: Request| records::one(rest, resource, key, request);
-        router = both(router, &list, many);
-        router = both(router, &format!("{list}/{{key}}"), one);
+    for (base, records) in [("/api", RECORDS), ("/pcs/api", pcs_records::RECORDS)] {
+        let root = move |State(rest): Shared, request: Request| special::root(rest, records, request);
+        router = both(router, base, root);
+        for resource in records {
+            let many = move |State(rest): Shared, request: Request| records::many(rest, resource, request);
+            let one = move |State(rest): Shared, key: Key, request: Request| {
+                records::one(rest, resource, key, request)
+            };
+            router = both(router, &format!("{base}/{}", resource.path), many);
+            router = both(router, &format!("{base}/{}/{{key}}", resource.path), one);
+        }
+        router = router.route(&format!("{base}/{{*path}}"), any(special::nowhere));
     }
-    router = both(router, "/api", special::root);
+    pcs::routes(special_routes(router)).layer(CatchPanicLayer::custom(fault::panicked)).with_state(rest)
+}
+
+/// Everything below `/api` that is more than rows of a table.
+fn special_routes(mut router: Router<Arc<Rest>>) -> Router<Arc<Rest>> {
     router = both(router, "/api/systemagents/heartbeat", special::heartbeat);
     router = both(router, "/api/state/next-run-number", special::next_run_number);
     router = both(router, "/api/state/next-agent-id", special::next_agent_id);
@@ -91,11 +101,7 @@ pub fn router(app: Arc<App>) -> Router {
     router = both(router, "/api/dpid/verify", special::provenance);
     router = both(router, "/api/users", special::users);
     router = both(router, "/api/v1/tools", tools::list);
-    router = both(router, "/api/v1/tools/{name}", tools::call);
-    router
-        .route("/api/{*path}", any(special::nowhere))
-        .layer(CatchPanicLayer::custom(fault::panicked))
-        .with_state(rest)
+    both(router, "/api/v1/tools/{name}", tools::call)
 }
 
 fn both<H, T>(router: Router<Arc<Rest>>, path: &str, handler: H) -> Router<Arc<Rest>>

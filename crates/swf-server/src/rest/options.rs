@@ -28,37 +28,35 @@ pub(super) fn verbs(resource: &Resource, row: bool) -> String {
 /// The answer to `OPTIONS`.
 pub(super) fn describe(resource: &Resource, row: bool, writes: bool) -> Response {
     let kind = if row { "Instance" } else { "List" };
-    let mut body = json!({
-        "name": format!("{} {kind}", resource.model),
-        "description": format!("Rows of {}.", resource.table.name),
-        "renders": ["application/json"],
-        "parses": ["application/json", "application/x-www-form-urlencoded"],
-    });
+    let mut body = Map::new();
+    body.insert("name".into(), format!("{} {kind}", resource.model).into());
+    body.insert("description".into(), format!("Rows of {}.", resource.table.name).into());
+    body.insert("renders".into(), json!(["application/json"]));
+    body.insert("parses".into(), json!(["application/json", "application/x-www-form-urlencoded"]));
     if writes && (row || resource.allows(Method::Create)) {
         let fields: Map<String, Value> =
             resource.fields.iter().map(|f| (f.name.to_owned(), field(resource, f))).collect();
         let action = if row { "PUT" } else { "POST" };
-        body["actions"] = json!({ action: fields });
+        body.insert("actions".into(), json!({ action: fields }));
     }
-    with(answer(StatusCode::OK, &body), header::ALLOW, &verbs(resource, row))
+    with(answer(StatusCode::OK, &Value::Object(body)), header::ALLOW, &verbs(resource, row))
 }
 
 fn field(resource: &Resource, field: &Field) -> Value {
     let facts = resource.facts(field);
-    let mut out = json!({
-        "type": type_name(field, &facts),
-        "required": !field.read_only && facts.required(),
-        "read_only": field.read_only,
-        "label": field.verbose(),
-    });
+    let mut out = Map::new();
+    out.insert("type".into(), type_name(field, &facts).into());
+    out.insert("required".into(), (!field.read_only && facts.required()).into());
+    out.insert("read_only".into(), field.read_only.into());
+    out.insert("label".into(), field.verbose().into());
     if let Kind::Varchar(length) = facts.kind {
-        out["max_length"] = length.into();
+        out.insert("max_length".into(), length.into());
     }
     if !facts.choices.is_empty() {
         let choices = facts.choices.iter().map(|c| json!({"value": c, "display_name": c}));
-        out["choices"] = choices.collect();
+        out.insert("choices".into(), choices.collect());
     }
-    out
+    Value::Object(out)
 }
 
 fn type_name(field: &Field, facts: &Facts) -> &'static str {

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::http::{Method as Verb, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
-use swf_tools::Scope;
+use serde_json::{Map, Value, json};
+use swf_tools::records::pcs::resources::DATASETS;
+use swf_tools::records::pcs::tags;
 use swf_tools::records::resources::logs;
-use swf_tools::records::{Change, List, Method, Page, Resource};
+use swf_tools::records::{Change, Input, List, Method, Page, Resource, Store};
+use swf_tools::{Caller, Scope};
 
 use super::call::{Call, Guard, ok, serve};
 use super::fault::{Fault, answer, with};
@@ -23,7 +25,7 @@ fn guard(resource: &Resource, verb: &Verb) -> Guard {
     }
 }
 
-/// `/api/<resource>/`
+/// `/api/<resource>/`, `/pcs/api/<resource>/`
 pub(super) async fn many(rest: Arc<Rest>, resource: &'static Resource, request: Request) -> Response {
     serve(
         rest,
@@ -42,7 +44,7 @@ pub(super) async fn many(rest: Arc<Rest>, resource: &'static Resource, request: 
                     } else {
                         call.body().await?.input()?
                     };
-                    let row = call.store().create(resource, &call.caller, input).await?;
+                    let row = create(call.store(), &call.caller, resource, input).await?;
                     Ok(answer(StatusCode::CREATED, &Value::Object(row)))
                 }
                 Verb::OPTIONS => Ok(options::describe(resource, false, call.caller.may(Scope::Write))),
@@ -53,7 +55,7 @@ pub(super) async fn many(rest: Arc<Rest>, resource: &'static Resource, request: 
     .await
 }
 
-/// `/api/<resource>/<key>/`
+/// `/api/<resource>/<key>/`, `/pcs/api/<resource>/<key>/`
 pub(super) async fn one(
     rest: Arc<Rest>,
     resource: &'static Resource,
@@ -81,11 +83,29 @@ pub(super) async fn one(
                 _ => return Err(call.no_method(&allowed)),
             };
             let input = call.body().await?.input()?;
-            let row = call.store().update(resource, &call.caller, &key, input, change).await?;
+            let row = match tags::kind_of(resource) {
+                Some(kind) => call.store().update_tag(kind, &call.caller, &key, input, change).await?,
+                None => call.store().update(resource, &call.caller, &key, input, change).await?,
+            };
             Ok(ok(&Value::Object(row)))
         },
     )
     .await
+}
+
+/// Tags and datasets are made by rules of their own.
+async fn create(
+    store: &Store,
+    caller: &Caller,
+    resource: &Resource,
+    input: Input,
+) -> Result<Map<String, Value>, Fault> {
+    let row = match tags::kind_of(resource) {
+        Some(kind) => store.create_tag(kind, caller, input).await,
+        None if resource.path == DATASETS.path => store.create_dataset(caller, input).await,
+        None => store.create(resource, caller, input).await,
+    };
+    Ok(row?)
 }
 
 fn merging(call: &Call) -> Result<Change, Fault> {

@@ -1,5 +1,7 @@
 //! Endpoints that are more than rows of a table.
 
+use std::sync::Arc;
+
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::Response;
@@ -7,18 +9,18 @@ use serde_json::{Map, Value, json};
 use swf_tools::Scope;
 use swf_tools::counters::{self, Counter};
 use swf_tools::records::memory::{MOST_TURNS, Remark, TURNS};
-use swf_tools::records::{Error, RECORDS, batch};
+use swf_tools::records::{Error, Resource, batch};
 
-use super::Shared;
 use super::body::Content;
 use super::call::{Call, Guard, ok, serve};
 use super::fault::{Fault, answer, with};
+use super::{Rest, Shared};
 use crate::auth::{NOT_ALLOWED, NOT_PROVIDED};
 
 const WRITE: Guard = Guard::needs(Scope::Write);
 
-/// `GET /api/`: names and addresses of the lists.
-pub(super) async fn root(State(rest): Shared, request: Request) -> Response {
+/// `GET /api/`, `GET /pcs/api/`: names and addresses of the lists.
+pub(super) async fn root(rest: Arc<Rest>, records: &[&Resource], request: Request) -> Response {
     serve(
         rest,
         |_| Guard::OPEN,
@@ -26,7 +28,7 @@ pub(super) async fn root(State(rest): Shared, request: Request) -> Response {
         async |call: Call| {
             call.only(Method::GET)?;
             let base = call.address.trim_end_matches('/');
-            let lists = RECORDS.iter().map(|r| (r.path.to_owned(), format!("{base}/{}/", r.path).into()));
+            let lists = records.iter().map(|r| (r.path.to_owned(), format!("{base}/{}/", r.path).into()));
             Ok(ok(&Value::Object(lists.collect::<Map<_, _>>())))
         },
     )
@@ -92,7 +94,7 @@ async fn count(call: Call, counter: Counter, name: &str) -> Result<Response, Fau
 }
 
 /// A text of a body; absent and null are "".
-fn text(body: &Value, name: &str) -> String {
+pub(super) fn text(body: &Value, name: &str) -> String {
     match body.get(name) {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Number(number)) => number.to_string(),
@@ -266,7 +268,10 @@ pub(super) async fn record_memory(State(rest): Shared, request: Request) -> Resp
                 namespace: optional("namespace"),
                 project_path: optional("project_path"),
             };
-            may_remember(&call, &remark.username)?;
+            // Without a name it is the record that is refused, not the caller.
+            if !remark.username.is_empty() {
+                may_remember(&call, &remark.username)?;
+            }
             let id =
                 call.store().record_memory(&remark).await.map_err(|e| Fault::from(e).under_error(false))?;
             Ok(ok(&json!({"id": id, "status": "success"})))

@@ -23,9 +23,16 @@ pub struct Resource {
     pub filters: &'static [Filter],
     /// What may be done.
     pub methods: &'static [Method],
-    /// Column of the user who made a row and alone may change it.
+    /// Column that gets the name of the user who makes a row.
     pub author: Option<&'static str>,
+    /// Only the author and administrators may change or delete a row.
+    pub owned: bool,
+    /// Whether a row may be changed to what a client sent; asked while the row is locked.
+    pub guard: Option<Allows>,
 }
+
+/// Refuses a change of a stored row.
+pub type Allows = fn(&swf_db::Row, &super::Input) -> Result<(), super::Error>;
 
 /// What may be done with a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -32,6 +32,9 @@ const SAID: &[&str] = &[
 const AT_FIRST: &[(&str, &str)] =
     &[("agent_type", "other"), ("description", ""), ("status", "OK"), ("operational_state", "STARTING")];
 
+/// Columns that a heartbeat speaks of, with their values.
+type Said = Vec<(&'static str, Value)>;
+
 /// What a heartbeat did.
 #[derive(Debug)]
 pub struct Beat {
@@ -69,7 +72,7 @@ impl Store {
     }
 
     /// The name, and the columns that the heartbeat speaks of.
-    fn said(&self, input: &Input) -> Result<(String, Vec<(&'static str, Value)>), Error> {
+    fn said(&self, input: &Input) -> Result<(String, Said), Error> {
         let mut problems = Problems::default();
         let mut said = Vec::new();
         let mut name = String::new();

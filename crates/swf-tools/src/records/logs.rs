@@ -44,8 +44,9 @@ impl Store {
         );
         let mut out = Map::new();
         for c in self.db.fetch_all::<Counted>(&counts).await? {
-            if let Some(levels) = entry(&mut out, &c.app_name, &c.instance_name, "error_counts") {
-                levels[c.levelname.as_str()] = c.n.into();
+            let levels = entry(&mut out, &c.app_name, &c.instance_name, "error_counts");
+            if let Some(levels) = levels.and_then(JsonValue::as_object_mut) {
+                levels.insert(c.levelname, c.n.into());
             }
         }
         for r in self.db.fetch_all::<Record>(&errors).await? {

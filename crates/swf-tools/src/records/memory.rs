@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use swf_db::Sql;
 
-use super::{Error, Store, times};
+use super::{Error, Store};
 use crate::tables::swf_ai_memory::ROLES;
+use crate::time::iso;
 
 /// One remark to keep.
 #[derive(Debug, Clone, Default)]
@@ -113,7 +114,7 @@ impl Store {
             .map(|s| Item {
                 role: s.role,
                 content: s.content,
-                created_at: times::show_utc(s.created_at),
+                created_at: iso(s.created_at),
                 session_id: s.session_id,
                 post_id: s.namespace.unwrap_or_default(),
                 root_id: s.project_path.unwrap_or_default(),

@@ -11,6 +11,7 @@ pub mod heartbeat;
 pub mod logs;
 pub mod memory;
 pub mod namespaces;
+pub mod pcs;
 mod present;
 pub mod provenance;
 pub mod query;
@@ -22,7 +23,7 @@ pub mod users;
 pub mod validate;
 mod write;
 
-pub use describe::{Facts, Field, Filter, Method, Resource, Source};
+pub use describe::{Allows, Facts, Field, Filter, Method, Resource, Source};
 pub use error::Error;
 pub use query::Page;
 pub use store::{List, MOST_ROWS, Store};
@@ -53,4 +54,52 @@ pub const RECORDS: &[&Resource] = &[
 /// A resource by its path.
 pub fn find(path: &str) -> Option<&'static Resource> {
     RECORDS.iter().copied().find(|r| r.path == path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_stands_on_a_column_and_every_reference_on_a_table() {
+        for resource in RECORDS.iter().chain(pcs::RECORDS) {
+            let table = resource.table;
+            for name in [resource.lookup, resource.key()].into_iter().chain(resource.author) {
+                assert!(table.column(name).is_some(), "{}: {name}", resource.path);
+            }
+            for field in resource.fields {
+                let known = matches!(field.source, Source::Computed(..)) || resource.column(field).is_some();
+                assert!(known, "{}.{}", resource.path, field.name);
+                if let Source::Key { table: other, to } | Source::Slug { table: other, to, .. } = field.source
+                {
+                    let key = table.foreign_keys.iter().find(|k| k.column == field.column).unwrap();
+                    assert_eq!((key.table, key.to), (other, to), "{}.{}", resource.path, field.name);
+                }
+            }
+            let last = resource
+                .order
+                .rsplit(", ")
+                .next()
+                .unwrap()
+                .trim_start_matches("t.")
+                .trim_end_matches(" DESC");
+            let uniques = table.uniques.iter().chain([&table.primary_key]);
+            assert!(
+                uniques.into_iter().any(|k| k.columns == [last]),
+                "{} is ordered by {last}",
+                resource.path
+            );
+        }
+    }
+
+    #[test]
+    fn every_column_that_must_be_given_can_be_given() {
+        use swf_db::schema::Default;
+        for resource in RECORDS {
+            for column in resource.table.columns.iter().filter(|c| c.default == Default::None && !c.null) {
+                let field = resource.field_of(column.name);
+                assert!(field.is_some_and(|f| !f.read_only), "{}.{}", resource.path, column.name);
+            }
+        }
+    }
 }

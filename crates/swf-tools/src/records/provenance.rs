@@ -5,7 +5,8 @@ use serde::Deserialize;
 use serde_json::{Value as JsonValue, json};
 use swf_db::{Json, Sql};
 
-use super::{Error, Store, times};
+use super::{Error, Store};
+use crate::time::iso;
 
 #[derive(Deserialize)]
 struct Stored {
@@ -26,7 +27,7 @@ impl Store {
                 "dpid": s.dpid,
                 "tool_name": s.tool_name,
                 "tool_args": s.tool_args,
-                "created_at": times::show_utc(s.created_at),
+                "created_at": iso(s.created_at),
                 "verified": true,
             })
         }))
@@ -41,7 +42,7 @@ impl Store {
         let rows: Vec<Stored> = self.db.fetch_all(&sql).await?;
         Ok(rows
             .into_iter()
-            .map(|s| json!({"dpid": s.dpid, "tool_name": s.tool_name, "created_at": times::show_utc(s.created_at)}))
+            .map(|s| json!({"dpid": s.dpid, "tool_name": s.tool_name, "created_at": iso(s.created_at)}))
             .collect())
     }
 }

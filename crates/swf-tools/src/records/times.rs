@@ -1,6 +1,8 @@
 //! Moments as REST clients read and write them: out in the zone of the installation, in with or without offset.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Offset, SubsecRound, TimeDelta, TimeZone, Utc};
+use chrono::{
+    DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Offset, SubsecRound, TimeDelta, TimeZone, Utc,
+};
 use chrono_tz::Tz;
 
 /// What is said about a text that is no moment.
@@ -16,29 +18,22 @@ pub fn show(time: DateTime<Utc>, zone: Tz) -> String {
     local.format(&format!("%Y-%m-%dT%H:%M:%S{digits}{zone_text}")).to_string()
 }
 
-/// ISO 8601 in UTC with `+00:00`, as answers made by hand have it.
-pub fn show_utc(time: DateTime<Utc>) -> String {
-    let digits = if time.timestamp_subsec_micros() == 0 { "" } else { "%.6f" };
-    time.format(&format!("%Y-%m-%dT%H:%M:%S{digits}+00:00")).to_string()
-}
-
 /// Reads ISO 8601. Without an offset it is a time of `zone`; an hour that the clock change repeats is the
 /// first of the two, one that it skips is refused.
 pub fn read(text: &str, zone: Tz) -> Result<DateTime<Utc>, String> {
     let wrong = || WRONG.to_owned();
     let (naive, offset) = split(text.trim()).ok_or_else(wrong)?;
     let naive = naive.trunc_subsecs(6);
-    match offset {
-        Some(seconds) => naive
-            .checked_sub_signed(TimeDelta::seconds(seconds))
-            .map(|t| t.and_utc())
-            .ok_or_else(|| "Datetime value out of range.".to_owned()),
-        None => zone
-            .from_local_datetime(&naive)
-            .earliest()
-            .map(|t| t.with_timezone(&Utc))
-            .ok_or_else(|| format!("Invalid datetime for the timezone \"{zone}\".")),
-    }
+    let time = match offset {
+        Some(seconds) => naive.checked_sub_signed(TimeDelta::seconds(seconds)).map(|t| t.and_utc()),
+        None => {
+            let local = zone.from_local_datetime(&naive).earliest();
+            let local = local.ok_or_else(|| format!("Invalid datetime for the timezone \"{zone}\"."))?;
+            Some(local.with_timezone(&Utc))
+        }
+    };
+    // Beyond these years the texts that SQLite keeps would no longer sort like the moments.
+    time.filter(|t| (1..=9999).contains(&t.year())).ok_or_else(|| "Datetime value out of range.".to_owned())
 }
 
 /// Date and time, and the offset in seconds.
@@ -93,12 +88,11 @@ mod tests {
         assert_eq!(show(time, HERE), "2026-11-22T07:52:53.746980-05:00");
         assert_eq!(show(time.trunc_subsecs(0), HERE), "2026-11-22T07:52:53-05:00");
         assert_eq!(show(time.trunc_subsecs(0), Tz::UTC), "2026-11-22T12:52:53Z");
-        assert_eq!(show_utc(time), "2026-11-22T12:52:53.746980+00:00");
     }
 
     #[test]
     fn times_without_offset_are_times_of_the_zone() {
-        let utc = |text: &str| show_utc(read(text, HERE).unwrap());
+        let utc = |text: &str| crate::time::iso(read(text, HERE).unwrap());
         assert_eq!(utc("2026-07-01T10:00:00"), "2026-07-01T14:00:00+00:00");
         assert_eq!(utc("2026-07-01 10:00"), "2026-07-01T14:00:00+00:00");
         assert_eq!(utc("2026-07-01T10:00:00.5+02:00"), "2026-07-01T08:00:00.500000+00:00");

@@ -73,6 +73,9 @@ impl Store {
         let mut tx = self.db.begin().await?;
         let old = existing(&mut tx, resource, wanted).await?;
         may_change(resource, caller, &old)?;
+        if let Some(guard) = resource.guard {
+            guard(&old, &input)?;
+        }
         let mut written = self.checked(&mut tx, resource, &input, Some((&old, change))).await?;
         if change == Change::Merge {
             merge(&mut written, &old);
@@ -206,14 +209,14 @@ impl Store {
 }
 
 /// The row with a key, locked until the transaction ends.
-async fn existing(tx: &mut Tx<'_>, resource: &Resource, key: Value) -> Result<Row, Error> {
+pub(super) async fn existing(tx: &mut Tx<'_>, resource: &Resource, key: Value) -> Result<Row, Error> {
     let mut sql = Sql::new(format!("SELECT * FROM {}", resource.table.name));
     sql.and(&format!("\"{}\" = ?", resource.lookup), [key]).push(tx.dialect().for_update(), []);
     tx.rows(&sql).await?.into_iter().next().ok_or_else(|| absent(resource))
 }
 
-fn may_change(resource: &Resource, caller: &Caller, old: &Row) -> Result<(), Error> {
-    let Some(column) = resource.author else { return Ok(()) };
+pub(super) fn may_change(resource: &Resource, caller: &Caller, old: &Row) -> Result<(), Error> {
+    let Some(column) = resource.author.filter(|_| resource.owned) else { return Ok(()) };
     let own = matches!(old.get(column), Some(Value::Text(author)) if caller.user.as_ref() == Some(author));
     if own || caller.may(Scope::Admin) {
         return Ok(());
@@ -297,7 +300,12 @@ fn keep_in_metadata(written: &mut Vec<Written>, old: &Row) {
 }
 
 /// Deletes the rows of a condition; rows that refer to them go first or forbid it.
-async fn cascade(tx: &mut Tx<'_>, table: &Table, condition: String, value: Value) -> Result<(), Error> {
+pub(super) async fn cascade(
+    tx: &mut Tx<'_>,
+    table: &Table,
+    condition: String,
+    value: Value,
+) -> Result<(), Error> {
     for child in TABLES {
         for key in child.foreign_keys.iter().filter(|k| k.table == table.name) {
             let inner = format!(

@@ -23,7 +23,7 @@ use crate::agent::{
     Config, Incoming, Kind, Link, Operational, Outgoing, PREFETCH, Work, derived_uid, start, work_loop,
 };
 use crate::config::flatten;
-use slices::{LIFETIME, Origin};
+use slices::{LIFETIME, Origin, Waiting};
 
 /// TF files cut at a time.
 const AT_ONCE: usize = 8;
@@ -326,9 +326,10 @@ impl FastProcessing {
             let (number, run) = self.run(link, message).await?;
             work.push((number, message, run.execution_id.clone(), Arc::clone(&run.params)));
         }
+        let waiting = Waiting::of(group);
         let cut = stream::iter(work).map(async |(number, message, execution_id, params)| {
             let origin = Origin { run_number: number, run_id: message.value("run_id"), execution_id };
-            let slices = slices::cut(link, message, &origin, &params).await?;
+            let slices = slices::cut(link, message, &origin, &params, &waiting).await?;
             anyhow::Ok((number, message, slices))
         });
         let cut: Vec<_> = cut.buffer_unordered(AT_ONCE).try_collect().await?;
@@ -363,7 +364,7 @@ impl FastProcessing {
     }
 
     async fn try_send_again(&mut self, link: &Link) -> anyhow::Result<()> {
-        let queued = link.monitor.slices("queued", None).await?;
+        let queued = link.monitor.slices(&[("status", "queued")]).await?;
         let mut sent = 0;
         for slice in queued {
             let Some(id) = slice.metadata.get("execution_id").and_then(Value::as_str).map(str::to_owned)

@@ -1,12 +1,13 @@
 //! Cutting a TF file into slices, and the slice message.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use swf_client::Slice;
+use tokio::sync::OnceCell;
 
 use super::Params;
 use crate::agent::{Incoming, Link, Outgoing, derived_uid};
@@ -61,6 +62,7 @@ pub(super) async fn cut(
     message: &Incoming,
     origin: &Origin,
     params: &Params,
+    waiting: &Waiting,
 ) -> anyhow::Result<Option<Cut>> {
     let tf_filename = message.required("tf_filename")?;
     let stf_filename = message.required("stf_filename")?;
@@ -92,7 +94,10 @@ pub(super) async fn cut(
         anyhow::bail!("TF file {tf_filename} has no time frames: {first} to {last}");
     }
     let answer = link.monitor.register_slices(tf_filename, &slices).await?;
-    let waiting = if answer.existing > 0 { Some(still_queued(link, origin.run_number).await?) } else { None };
+    let waiting = match answer.existing {
+        0 => None,
+        _ => Some(waiting.slices(link, stf_filename, origin.run_number).await?),
+    };
     let to_send: Vec<&Slice> = slices
         .iter()
         .filter(|slice| {
@@ -104,9 +109,36 @@ pub(super) async fn cut(
     Ok(Some(Cut { created: answer.created, sent }))
 }
 
+/// What the monitor says of slices that wait, asked once for each STF file of a group of messages: after a restart
+/// hundreds of messages come again.
+pub(super) struct Waiting {
+    by_stf: HashMap<String, OnceCell<HashSet<(String, i64)>>>,
+}
+
+impl Waiting {
+    /// For a group of messages.
+    pub fn of(group: &[Incoming]) -> Self {
+        let names = group.iter().filter_map(|message| message.text("stf_filename"));
+        Self { by_stf: names.map(|name| (name.to_owned(), OnceCell::new())).collect() }
+    }
+
+    async fn slices(
+        &self,
+        link: &Link,
+        stf: &str,
+        run_number: i64,
+    ) -> anyhow::Result<&HashSet<(String, i64)>> {
+        let cell =
+            self.by_stf.get(stf).ok_or_else(|| anyhow::anyhow!("STF file {stf} is not of this group"))?;
+        cell.get_or_try_init(|| still_queued(link, stf, run_number)).await
+    }
+}
+
 /// A repeated message: only slices without result are sent again.
-async fn still_queued(link: &Link, run_number: i64) -> anyhow::Result<HashSet<(String, i64)>> {
-    let rows = link.monitor.slices("queued", Some(run_number)).await?;
+async fn still_queued(link: &Link, stf: &str, run_number: i64) -> anyhow::Result<HashSet<(String, i64)>> {
+    let run_number = run_number.to_string();
+    let filters = [("run_number", run_number.as_str()), ("status", "queued"), ("stf_filename", stf)];
+    let rows = link.monitor.slices(&filters).await?;
     Ok(rows.into_iter().map(|row| (row.tf_filename, row.slice_id)).collect())
 }
 

@@ -12,17 +12,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::closing::{LAST_STATUS, PAUSE, close};
 use super::command::RunWorkflow;
-use crate::agent::{Link, Outgoing, derived_uid, is_transient, wait_for_monitor};
+use crate::agent::{Link, Outgoing, is_transient, wait_for_monitor};
 use crate::config::WorkflowConfig;
 use crate::workflow::{Action, Engine, Identity};
 
-/// When the ending itself meets a broker that is away, it waits so long for it.
-const CLOSING: Duration = Duration::from_secs(30);
-/// After the runner was told to end, the final status may take so long.
-const LAST_STATUS: Duration = Duration::from_secs(5);
-/// Pause before a message is sent again.
-const PAUSE: Duration = Duration::from_millis(500);
 /// Columns of the monitor: version has 50 characters.
 const VERSION_LENGTH: usize = 50;
 
@@ -138,6 +133,11 @@ pub(super) async fn prepare(link: &Link, command: RunWorkflow) -> anyhow::Result
     Ok(Prepared { execution_id, workflow, realtime: command.realtime, limit, metrics })
 }
 
+/// The REST interface strips texts, as the original's did.
+fn same_text(row: &swf_client::Definition, definition: &crate::workflow::Definition) -> bool {
+    row.definition.trim() == definition.source.trim()
+}
+
 /// Key of the definition's row. A text that changed under the same version gets the version `<v>+<hash8>`, so that
 /// what is stored is always what ran.
 async fn register_definition(link: &Link, workflow: &WorkflowConfig) -> anyhow::Result<i64> {
@@ -148,7 +148,7 @@ async fn register_definition(link: &Link, workflow: &WorkflowConfig) -> anyhow::
     let hashed = format!("{}+{hash}", definition.version.chars().take(room).collect::<String>());
     for version in [plain, hashed] {
         let known = link.monitor.definitions(&definition.name, &version).await?;
-        if let Some(same) = known.iter().find(|row| row.definition == definition.source) {
+        if let Some(same) = known.iter().find(|row| same_text(row, definition)) {
             return Ok(same.id);
         }
         if !known.is_empty() {
@@ -177,7 +177,7 @@ async fn register_definition(link: &Link, workflow: &WorkflowConfig) -> anyhow::
             Err(error) => return Err(error.into()),
         }
         let rows = link.monitor.definitions(&definition.name, &version).await?;
-        if let Some(row) = rows.iter().find(|row| row.definition == definition.source) {
+        if let Some(row) = rows.iter().find(|row| same_text(row, definition)) {
             return Ok(row.id);
         }
     }
@@ -449,80 +449,4 @@ async fn write_file(file: &Path, body: &Map<String, Value>) -> anyhow::Result<()
     }
     let text = serde_json::to_vec(body)?;
     tokio::fs::write(file, text).await.with_context(|| format!("write {}", file.display()))
-}
-
-/// Send a closing message with some patience; its uid follows from the execution.
-async fn close(link: &Link, destination: String, body: Map<String, Value>, execution_id: &str) {
-    let uid = derived_uid(execution_id, "end_run", "closing");
-    let outgoing = Outgoing::new(destination, uid, Value::Object(body));
-    let until = Instant::now() + if link.shutdown.is_cancelled() { LAST_STATUS } else { CLOSING };
-    loop {
-        let sent = tokio::time::timeout_at(until, link.send(outgoing.clone())).await;
-        match sent {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) if Instant::now() < until => {
-                tracing::debug!(%error, "the closing message is sent again");
-                tokio::time::sleep(PAUSE).await;
-            }
-            _ => {
-                tracing::error!("the closing message of execution {execution_id} could not be sent");
-                return;
-            }
-        }
-    }
-}
-
-/// Close what an earlier process of this runner left running when it was killed.
-pub(super) async fn close_earlier_life(link: &Link) {
-    let running = wait_for_monitor(|| link.monitor.executions("running", &link.config.namespace));
-    let left = tokio::select! {
-        biased;
-        () = link.shutdown.cancelled() => return,
-        running = running => running,
-    };
-    let left = match left {
-        Ok(left) => left,
-        Err(error) => {
-            tracing::warn!("executions of an earlier life could not be looked up: {error:#}");
-            return;
-        }
-    };
-    for execution in left {
-        let runner = execution.performance_metrics.get("runner").and_then(Value::as_str);
-        if execution.status == "running"
-            && runner == Some(&link.name)
-            && let Err(error) = close_lost(link, &execution).await
-        {
-            tracing::error!("execution {} could not be closed: {error:#}", execution.execution_id);
-        }
-    }
-}
-
-async fn close_lost(link: &Link, execution: &Execution) -> anyhow::Result<()> {
-    const REASON: &str = "the runner was killed or lost";
-    let id = &execution.execution_id;
-    let states = link.monitor.run_states().await?;
-    let state = states.iter().find(|state| {
-        state.metadata.as_ref().and_then(|m| m.get("execution_id")).and_then(Value::as_str) == Some(id)
-    });
-    let run_number = state.and_then(|state| state.run_number);
-    let mut stf_files = 0;
-    if let Some(number) = run_number {
-        stf_files = link.monitor.stf_files_of_run(number).await?.len();
-        let body = json!({
-            "msg_type": "end_run", "namespace": link.config.namespace, "execution_id": id,
-            "run_id": number.to_string(), "timestamp": crate::now(), "simulation_tick": null,
-            "total_stf_files": stf_files, "reason": REASON,
-        });
-        let body = body.as_object().cloned().unwrap_or_default();
-        close(link, link.config.topic.clone(), body, id).await;
-    }
-    let mut metrics = execution.performance_metrics.as_object().cloned().unwrap_or_default();
-    metrics.insert("stf_files".into(), stf_files.into());
-    metrics.insert("run_number".into(), run_number.map_or(Value::Null, Value::from));
-    metrics.insert("reason".into(), REASON.into());
-    let body = json!({ "status": "failed", "end_time": crate::now(), "performance_metrics": metrics });
-    link.monitor.patch_execution(id, &body).await?;
-    tracing::warn!(execution_id = id, "execution {id} of an earlier life is closed as failed: {REASON}");
-    Ok(())
 }

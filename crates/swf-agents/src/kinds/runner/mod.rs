@@ -3,6 +3,7 @@
 //! *Invariant:* a command is answered or forwarded, never dropped in silence.
 //! *Invariant:* every execution this runner opened ends with one final status, if need be at its next start.
 
+mod closing;
 mod command;
 mod execution;
 
@@ -54,7 +55,7 @@ pub(crate) async fn run(config: Config, shutdown: CancellationToken) -> anyhow::
     });
     started
         .live(async |link, subscriptions| {
-            execution::close_earlier_life(&link).await;
+            closing::close_earlier_life(&link).await;
             let mut runner = Runner { link, control_queue, active: None };
             let outcome = runner.take_commands(subscriptions).await;
             runner.wind_up().await;

@@ -51,4 +51,6 @@ pub const RESOURCE: Resource = Resource {
     ],
     methods: ALL,
     author: None,
+    owned: false,
+    guard: None,
 };

@@ -32,4 +32,6 @@ pub const RESOURCE: Resource = Resource {
     filters: &[],
     methods: &[Method::Read, Method::Create],
     author: None,
+    owned: false,
+    guard: None,
 };

@@ -35,4 +35,6 @@ pub const RESOURCE: Resource = Resource {
     }],
     methods: ALL,
     author: None,
+    owned: false,
+    guard: None,
 };

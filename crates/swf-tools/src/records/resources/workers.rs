@@ -28,4 +28,6 @@ pub const RESOURCE: Resource = Resource {
     filters: &[],
     methods: ALL,
     author: None,
+    owned: false,
+    guard: None,
 };

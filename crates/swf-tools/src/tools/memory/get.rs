@@ -14,7 +14,7 @@ pub struct GetAiMemory {
     /// Whose memory.
     pub username: String,
     /// Turns (question and answer) at most; 20 when left out.
-    #[schemars(range(min = 1, max = 500))]
+    #[schemars(range(min = 1, max = 1000))]
     pub turns: Option<i64>,
     /// Only what was about this namespace.
     pub namespace: Option<String>,

@@ -102,7 +102,7 @@ impl Tool for ListMessages {
             from: "swf_workflow_messages".into(),
             conditions: sql,
             key: Order::descending("sent_at"),
-            tie: Order::descending("message_id"),
+            tie: Order::descending(cx.db.dialect().byte_order(&cx.db.dialect().text("message_id"))),
             maximum: 200,
             window,
             link,

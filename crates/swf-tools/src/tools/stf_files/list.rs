@@ -90,7 +90,7 @@ impl Tool for ListStfFiles {
             from: super::FROM.into(),
             conditions: sql,
             key: Order::descending("f.created_at"),
-            tie: Order::descending("f.file_id"),
+            tie: Order::descending(cx.db.dialect().byte_order(&cx.db.dialect().text("f.file_id"))),
             maximum: 100,
             window,
             link,

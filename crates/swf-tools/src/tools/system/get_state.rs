@@ -192,16 +192,7 @@ async fn last_execution(cx: &Cx, namespace: Option<&str>) -> Result<Option<LastE
 async fn errors(cx: &Cx, namespace: Option<&str>) -> Result<i64, Error> {
     let mut sql = Sql::new("SELECT count(*) FROM swf_applog");
     sql.and("level >= 40", []).filter("timestamp >= ?", Some(cx.now - TimeDelta::hours(1)));
-    if let Some(namespace) = namespace {
-        // Agents of the original log no namespace: their instance is known to belong to one.
-        let said = cx.db.dialect().json_text("extra_data", "namespace");
-        sql.and(
-            &format!(
-                "({said} = ? OR instance_name IN (SELECT instance_name FROM swf_systemagent WHERE namespace = ?))"
-            ),
-            [namespace.into(), namespace.into()],
-        );
-    }
+    super::logs_of(cx, &mut sql, namespace);
     Ok(cx.db.fetch_one(&sql).await?)
 }
 

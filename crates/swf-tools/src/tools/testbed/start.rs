@@ -38,7 +38,7 @@ impl Tool for StartUserTestbed {
     const TITLE: &'static str = "Start testbed";
     const SCOPE: Scope = Scope::Control;
     const TOOLSET: Toolset = Toolset::Control;
-    const EXAMPLE: &'static str = r#"{"username": "torre"}"#;
+    const EXAMPLE: &'static str = r#"{"username": "wenauseic"}"#;
     const HINTS: Hints = Hints { read_only: false, destructive: false, idempotent: true };
     type Output = Commanded;
 

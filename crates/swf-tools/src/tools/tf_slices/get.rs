@@ -40,7 +40,8 @@ impl Tool for GetTfSlice {
     const TITLE: &'static str = "TF slice detail";
     const SCOPE: Scope = Scope::Read;
     const TOOLSET: Toolset = Toolset::Monitor;
-    const EXAMPLE: &'static str = r#"{"tf_filename": "swf.100010.000001.000001.tf", "slice_id": 1}"#;
+    const EXAMPLE: &'static str =
+        r#"{"tf_filename": "swf.100010.000001_tf_001_slice_000.tf", "slice_id": 0}"#;
     type Output = TfSliceDetail;
 
     async fn run(self, cx: &Cx) -> Result<TfSliceDetail, Error> {

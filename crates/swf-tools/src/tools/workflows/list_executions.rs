@@ -68,12 +68,9 @@ impl Tool for ListWorkflowExecutions {
             let why = "contradicts currently_running=true; leave one of them out";
             return Err(Error::invalid("status", why));
         }
-        let window = if running {
-            Window::default()
-        } else {
-            let day = TimeDelta::hours(24);
-            window(cx, self.start_time.as_deref(), self.end_time.as_deref(), Some(day))?
-        };
+        let day = TimeDelta::hours(24);
+        let given = window(cx, self.start_time.as_deref(), self.end_time.as_deref(), Some(day))?;
+        let window = if running { Window::default() } else { given };
         let mut sql = Sql::new("");
         sql.filter("e.start_time >= ?", window.start).filter("e.start_time <= ?", window.end);
         sql.filter("e.namespace = ?", self.namespace.as_deref());
@@ -103,7 +100,7 @@ impl Tool for ListWorkflowExecutions {
                     .into(),
             conditions: sql,
             key: Order::descending("e.start_time"),
-            tie: Order::descending("e.execution_id"),
+            tie: Order::descending(cx.db.dialect().byte_order("e.execution_id")),
             maximum: 100,
             window,
             link,

@@ -61,7 +61,7 @@ impl Tool for ListWorkflowMonitors {
             from: "swf_workflow_executions e".into(),
             conditions: sql,
             key: Order::descending("e.start_time"),
-            tie: Order::descending("e.execution_id"),
+            tie: Order::descending(dialect.byte_order("e.execution_id")),
             maximum: 20,
             window,
             link: cx.link("Executions List", "/workflow-executions/", &[]),

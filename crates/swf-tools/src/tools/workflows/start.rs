@@ -58,7 +58,7 @@ impl Tool for StartWorkflow {
     const TITLE: &'static str = "Start a workflow";
     const SCOPE: Scope = Scope::Control;
     const TOOLSET: Toolset = Toolset::Control;
-    const EXAMPLE: &'static str = r#"{"stf_count": 5}"#;
+    const EXAMPLE: &'static str = r#"{"namespace": "epic-daq", "stf_count": 5}"#;
     const HINTS: Hints = Hints::ADD;
     type Output = Started;
 
