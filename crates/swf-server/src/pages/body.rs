@@ -246,7 +246,9 @@ pub fn html(visit: &Visit, status: StatusCode, body: &Body) -> Response {
         .get_template("page.html")
         .and_then(|template| template.render(minijinja::Value::from(Serde(&frame))));
     match rendered {
-        Ok(text) => guarded((status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response()),
+        Ok(text) => {
+            guarded((status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], text).into_response())
+        }
         Err(e) => {
             let id = uuid::Uuid::new_v4().simple().to_string();
             tracing::error!(error.id = %id, "page {} could not be written: {e:#}", body.title);

@@ -44,7 +44,10 @@ const PAGES_OF: &[(&[&str], &str)] = &[
     (&["namespace"], "/workflow/namespaces/{}/"),
     (&["execution_id"], "/workflow-executions/{}/"),
     (&["run_number", "run_id"], "/runs/{}/"),
-    (&["sender_agent", "recipient_agent", "instance_name", "assigned_worker", "agent_name", "runner"], "/workflow/agents/{}/"),
+    (
+        &["sender_agent", "recipient_agent", "instance_name", "assigned_worker", "agent_name", "runner"],
+        "/workflow/agents/{}/",
+    ),
     (&["stf_filename", "stf_file"], "/stf-files/{}/"),
     (&["tf_filename", "current_tf"], "/tf-slices/?tf_filename={}"),
     (&["message_id"], "/workflow/messages/{}/"),
@@ -56,20 +59,71 @@ const PAGES_OF: &[(&[&str], &str)] = &[
 ];
 
 const STATES: &[&str] = &[
-    "status", "state", "level", "levelname", "operational_state", "jobstatus", "phase", "current_status",
-    "old_status", "new_status", "old_state", "new_state", "severity",
+    "status",
+    "state",
+    "level",
+    "levelname",
+    "operational_state",
+    "jobstatus",
+    "phase",
+    "current_status",
+    "old_status",
+    "new_status",
+    "old_state",
+    "new_state",
+    "severity",
 ];
 
 const GOOD: &[&str] = &[
-    "ok", "running", "ready", "completed", "finished", "done", "processed", "online", "active", "healthy",
-    "success", "locked", "good", "yes",
+    "ok",
+    "running",
+    "ready",
+    "completed",
+    "finished",
+    "done",
+    "processed",
+    "online",
+    "active",
+    "healthy",
+    "success",
+    "locked",
+    "good",
+    "yes",
 ];
 const DOUBTFUL: &[&str] = &[
-    "warning", "warn", "pending", "queued", "processing", "paused", "terminated", "holding", "starting",
-    "unknown", "stale", "degraded", "exited", "cancelled", "closed", "brokeroff", "test", "draft", "throttled",
+    "warning",
+    "warn",
+    "pending",
+    "queued",
+    "processing",
+    "paused",
+    "terminated",
+    "holding",
+    "starting",
+    "unknown",
+    "stale",
+    "degraded",
+    "exited",
+    "cancelled",
+    "closed",
+    "brokeroff",
+    "test",
+    "draft",
+    "throttled",
 ];
-const BAD: &[&str] =
-    &["error", "critical", "failed", "broken", "aborted", "fatal", "offline", "unhealthy", "bad", "missing", "dead"];
+const BAD: &[&str] = &[
+    "error",
+    "critical",
+    "failed",
+    "broken",
+    "aborted",
+    "fatal",
+    "offline",
+    "unhealthy",
+    "bad",
+    "missing",
+    "dead",
+];
 
 impl Look {
     /// A field of a record.
@@ -95,12 +149,16 @@ impl Look {
                 None if STATES.contains(&key) => badge(s),
                 None => text(s),
             },
-            Value::Array(items) if items.is_empty() => Cell { kind: "none", text: "–".into(), ..Cell::default() },
+            Value::Array(items) if items.is_empty() => {
+                Cell { kind: "none", text: "–".into(), ..Cell::default() }
+            }
             Value::Array(items) if items.iter().all(|i| !i.is_object() && !i.is_array()) => {
                 let words: Vec<String> = items.iter().map(plain).collect();
                 text(&words.join(", "))
             }
-            Value::Object(map) if map.is_empty() => Cell { kind: "none", text: "–".into(), ..Cell::default() },
+            Value::Object(map) if map.is_empty() => {
+                Cell { kind: "none", text: "–".into(), ..Cell::default() }
+            }
             Value::Object(map) => self.next_call(map).unwrap_or_else(|| json(value)),
             Value::Array(_) => json(value),
         };
@@ -114,9 +172,15 @@ impl Look {
         let arguments = map.get("arguments")?.as_object()?;
         let given = arguments.iter().map(|(n, v)| (n.clone(), plain(v)));
         let words: Vec<String> = given.clone().map(|(n, v)| format!("{n}={v}")).collect();
-        let query = if tool.hints.read_only { format!("?{}", super::visit::joined(given)) } else { String::new() };
+        let query =
+            if tool.hints.read_only { format!("?{}", super::visit::joined(given)) } else { String::new() };
         let href = link(&self.root, &format!("/tools/{}/{query}", tool.name));
-        Some(Cell { kind: "text", text: format!("{} {}", tool.name, words.join(" ")), href, ..Cell::default() })
+        Some(Cell {
+            kind: "text",
+            text: format!("{} {}", tool.name, words.join(" ")),
+            href,
+            ..Cell::default()
+        })
     }
 
     /// A time in the display zone, with its age.
@@ -228,7 +292,9 @@ pub fn badge(word: &str) -> Cell {
 
 fn boolean(key: &str, value: bool) -> Cell {
     let class = match (key, value) {
-        ("alive" | "is_successful" | "ready" | "ready_to_run" | "success" | "supervisord_healthy", false) => "bad",
+        ("alive" | "is_successful" | "ready" | "ready_to_run" | "success" | "supervisord_healthy", false) => {
+            "bad"
+        }
         (_, true) => "ok",
         (_, false) => "",
     };
@@ -311,7 +377,10 @@ mod tests {
     #[test]
     fn a_time_has_zone_and_age() {
         let cell = look().field("sent_at", &json!("2026-01-13T11:00:00+00:00"));
-        assert_eq!((cell.kind, cell.text.as_str(), cell.age.as_str()), ("time", "2026-01-13 06:00:00 EST", "1 h 0 min ago"));
+        assert_eq!(
+            (cell.kind, cell.text.as_str(), cell.age.as_str()),
+            ("time", "2026-01-13 06:00:00 EST", "1 h 0 min ago")
+        );
         // Times of PanDA have no offset and are UTC.
         assert_eq!(look().field("starttime", &json!("2026-01-13T11:59:55")).age, "5 s ago");
         assert_eq!(look().field("starttime", &json!("2026-07-13T11:59:55")).text, "2026-07-13 07:59:55 EDT");
@@ -325,7 +394,12 @@ mod tests {
         assert_eq!(href(""), "");
         let row = json!({"workflow_name": "x", "version": "1/2"});
         let row = row.as_object().unwrap();
-        let cell = look().linked("workflow_name", &json!("x"), "/workflow-definitions/{workflow_name}/{version}/", row);
+        let cell = look().linked(
+            "workflow_name",
+            &json!("x"),
+            "/workflow-definitions/{workflow_name}/{version}/",
+            row,
+        );
         assert_eq!(cell.href, "../workflow-definitions/x/1%2F2/");
         // A name that looks like a time is still a name.
         assert_eq!(look().field("namespace", &json!("2026-01-13T11:00:00+00:00")).kind, "text");

@@ -27,9 +27,9 @@ pub async fn cards(visit: &Visit, groups: &[Group], counted: bool) -> Result<Vec
     for group in groups {
         let pages = group.cards.iter().filter_map(|path| Some((*path, catalog::at(path)?)));
         let pages: Vec<_> = pages.filter(|(_, page)| page.exists()).collect();
-        let counts = join_all(pages.iter().map(|(_, page)| async {
-            if counted { count(visit, page).await } else { Ok(None) }
-        }));
+        let counts = join_all(
+            pages.iter().map(|(_, page)| async { if counted { count(visit, page).await } else { Ok(None) } }),
+        );
         let mut cards = Vec::new();
         for ((path, page), count) in pages.iter().zip(counts.await) {
             let count = match count {
@@ -74,9 +74,19 @@ fn as_json(body: &Body) -> Value {
     json!({"title": body.title, "pages": cards})
 }
 
-const GROUPS: &[Group] = &[
-    Group { title: "Where to look", cards: &["/testbed/", "/prod/", "/workflow-executions/", "/workflow/agents/", "/workflow/messages/", "/logs/", "/tools/", "/about/"] },
-];
+const GROUPS: &[Group] = &[Group {
+    title: "Where to look",
+    cards: &[
+        "/testbed/",
+        "/prod/",
+        "/workflow-executions/",
+        "/workflow/agents/",
+        "/workflow/messages/",
+        "/logs/",
+        "/tools/",
+        "/about/",
+    ],
+}];
 
 /// The first page: what is wrong, what runs, where to look. Without a database it still says where.
 pub async fn home(visit: &Visit, page: &Page) -> Result<Answered, Error> {
@@ -113,5 +123,7 @@ pub async fn home(visit: &Visit, page: &Page) -> Result<Answered, Error> {
 
 fn without(answer: &Value, parts: &[&str]) -> Value {
     let map = answer.as_object().into_iter().flatten();
-    Value::Object(map.filter(|(k, _)| !parts.contains(&k.as_str())).map(|(k, v)| (k.clone(), v.clone())).collect())
+    Value::Object(
+        map.filter(|(k, _)| !parts.contains(&k.as_str())).map(|(k, v)| (k.clone(), v.clone())).collect(),
+    )
 }

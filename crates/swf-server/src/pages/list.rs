@@ -3,13 +3,13 @@
 use serde_json::{Map, Value};
 use swf_tools::Error;
 
+use super::Answered;
 use super::body::{Anchor, Block, Body, Form, Input, Notice, Pager};
 use super::catalog::{List, Page, Params};
 use super::cell::{Look, label, moment, plain, span};
 use super::source::{self, Filter, Rows};
 use super::table::{blocks, links, table};
 use super::visit::{Pairs, Visit};
-use super::Answered;
 
 /// Names of the query that say where a list goes on, not what it shows.
 const PLACES: [&str; 3] = ["cursor", "offset", "before_id"];
@@ -27,7 +27,8 @@ pub async fn show(visit: &Visit, page: &Page, list: &List, params: &Params) -> R
     body.form = Some(form(visit, &filters, list.choices));
     body.pager = Some(pager(visit, &rows));
     for part in list.summary {
-        if let Some(summary) = rows.answer.get(*part).filter(|v| v.as_object().is_some_and(|m| !m.is_empty())) {
+        if let Some(summary) = rows.answer.get(*part).filter(|v| v.as_object().is_some_and(|m| !m.is_empty()))
+        {
             body.blocks.extend(blocks(&look, &label(part), summary));
         }
     }
@@ -41,8 +42,16 @@ pub async fn show(visit: &Visit, page: &Page, list: &List, params: &Params) -> R
     Ok(Answered::Page(body))
 }
 
-/// A page that is the answer of one tool.
-pub async fn answer(visit: &Visit, page: &Page, tool: &'static str) -> Result<Answered, Error> {
+/// A page that is the answer of one tool. Links come with arguments of several; without one that knows them
+/// all, the first says what is wrong.
+pub async fn answer(visit: &Visit, page: &Page, tools: &[&'static str]) -> Result<Answered, Error> {
+    let knows = |tool: &&&str| {
+        let known = source::arguments_of(tool);
+        visit.query.iter().all(|(name, _)| known.iter().any(|f| f.name == *name))
+    };
+    let Some(tool) = tools.iter().find(knows).or(tools.first()).copied() else {
+        return Err(visit.without(""));
+    };
     let answer = visit.call(tool, arguments(&visit.query)).await?;
     if visit.json {
         return Ok(Answered::Json(answer));
@@ -190,7 +199,13 @@ fn pager(visit: &Visit, rows: &Rows) -> Pager {
 }
 
 /// The first rows of a list page, as a part of another page.
-pub async fn part(visit: &Visit, title: &str, page: &Page, list: &List, query: Pairs) -> Result<Block, Error> {
+pub async fn part(
+    visit: &Visit,
+    title: &str,
+    page: &Page,
+    list: &List,
+    query: Pairs,
+) -> Result<Block, Error> {
     const ROWS: &str = "10";
     let asked: Pairs = query.iter().cloned().chain([("limit".to_owned(), ROWS.to_owned())]).collect();
     let rows = list.load(visit, &Vec::new(), &asked).await?;

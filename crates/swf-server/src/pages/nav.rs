@@ -51,7 +51,8 @@ pub fn of(visit: &Visit) -> Nav {
     let first = visit.segments.first().map(String::as_str).unwrap_or_default();
     let production = matches!(first, "prod" | "panda" | "pcs");
     let here = format!("/{}/", visit.segments.join("/"));
-    let anchor = |(text, path): &(&str, &str)| Anchor { on: here == *path, ..Anchor::new(*text, visit.link(path)) };
+    let anchor =
+        |(text, path): &(&str, &str)| Anchor { on: here == *path, ..Anchor::new(*text, visit.link(path)) };
     let exists = |(_, path): &&(&str, &str)| catalog::at(path).is_none_or(catalog::Page::exists);
     let modes = [
         Anchor { on: production, ..Anchor::new("ePIC Production", visit.link("/prod/")) },

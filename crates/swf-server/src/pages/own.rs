@@ -47,7 +47,8 @@ pub async fn log_summary(visit: &Visit, page: &Page) -> Result<Answered, Error> 
     let fits = |name: &str, value: &str| visit.asked(name).is_none_or(|wanted| wanted == value);
     let mut rows = Vec::new();
     let mut errors = Vec::new();
-    for (app, instances) in summary.as_object().into_iter().flatten().filter(|(app, _)| fits("app_name", app)) {
+    for (app, instances) in summary.as_object().into_iter().flatten().filter(|(app, _)| fits("app_name", app))
+    {
         let instances = instances.as_object().into_iter().flatten();
         for (instance, counts) in instances.filter(|(instance, _)| fits("instance_name", instance)) {
             rows.push(counted(&look, app, instance, counts));
@@ -62,11 +63,24 @@ pub async fn log_summary(visit: &Visit, page: &Page) -> Result<Answered, Error> 
     columns.extend(LEVELS.map(str::to_owned));
     columns.push("Total".into());
     let mut body = list::frame(visit, page, &Vec::new(), &Value::Null);
-    let filter = |name: &&str| Filter { name: (*name).into(), help: String::new(), kind: "string".into(), required: false };
+    let filter = |name: &&str| Filter {
+        name: (*name).into(),
+        help: String::new(),
+        kind: "string".into(),
+        required: false,
+    };
     let filters: Vec<Filter> = known.iter().map(filter).collect();
     body.form = Some(list::form(visit, &filters, &[]));
-    body.blocks.push(Block::Table { title: String::new(), more: None, columns, rows, empty: "No log entries.".into() });
-    errors.sort_by(|a, b| b.get("timestamp").map(Value::to_string).cmp(&a.get("timestamp").map(Value::to_string)));
+    body.blocks.push(Block::Table {
+        title: String::new(),
+        more: None,
+        columns,
+        rows,
+        empty: "No log entries.".into(),
+    });
+    errors.sort_by(|a, b| {
+        b.get("timestamp").map(Value::to_string).cmp(&a.get("timestamp").map(Value::to_string))
+    });
     errors.truncate(20);
     if !errors.is_empty() {
         let errors = Value::Array(errors.into_iter().map(Value::Object).collect());
@@ -76,9 +90,13 @@ pub async fn log_summary(visit: &Visit, page: &Page) -> Result<Answered, Error> 
 }
 
 fn counted(look: &super::cell::Look, app: &str, instance: &str, counts: &Value) -> Vec<super::cell::Cell> {
-    let row: Map<String, Value> =
-        [("app_name", app), ("instance_name", instance)].map(|(k, v)| (k.to_owned(), v.into())).into_iter().collect();
-    let number = |level: &str| counts.get("error_counts").and_then(|c| c.get(level)).and_then(Value::as_i64).unwrap_or(0);
+    let row: Map<String, Value> = [("app_name", app), ("instance_name", instance)]
+        .map(|(k, v)| (k.to_owned(), v.into()))
+        .into_iter()
+        .collect();
+    let number = |level: &str| {
+        counts.get("error_counts").and_then(|c| c.get(level)).and_then(Value::as_i64).unwrap_or(0)
+    };
     let total: i64 = counts
         .get("error_counts")
         .and_then(Value::as_object)
@@ -120,7 +138,12 @@ pub async fn pcs(visit: &Visit, page: &Page) -> Result<Answered, Error> {
         let count = answer?.get("count").and_then(Value::as_i64).unwrap_or(0);
         facts.push(json!({"tag_type": letter, "title": title, "count": count}));
         let href = visit.link(&format!("/pcs/tags/{letter}/"));
-        cards.push(Card { title: (*title).into(), href, text: String::new(), count: Some(count.to_string()) });
+        cards.push(Card {
+            title: (*title).into(),
+            href,
+            text: String::new(),
+            count: Some(count.to_string()),
+        });
     }
     let found = match visit.query.is_empty() {
         true => None,
@@ -131,8 +154,12 @@ pub async fn pcs(visit: &Visit, page: &Page) -> Result<Answered, Error> {
     }
     let mut body = list::frame(visit, page, &Vec::new(), found.as_ref().unwrap_or(&Value::Null));
     let filters = super::source::arguments_of("pcs_search_tags");
-    let filters: Vec<Filter> = filters.into_iter().filter(|f| !["limit", "cursor"].contains(&f.name.as_str())).collect();
-    body.form = Some(Form { button: "Search", ..list::form(visit, &filters, &[("tag_type", &["p", "e", "s", "r"])]) });
+    let filters: Vec<Filter> =
+        filters.into_iter().filter(|f| !["limit", "cursor"].contains(&f.name.as_str())).collect();
+    body.form = Some(Form {
+        button: "Search",
+        ..list::form(visit, &filters, &[("tag_type", &["p", "e", "s", "r"])])
+    });
     body.blocks.push(Block::Cards { title: String::new(), cards });
     if let Some(found) = &found {
         body.blocks.extend(blocks(&look, "Found", found));

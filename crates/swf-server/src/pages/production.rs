@@ -72,7 +72,11 @@ const TAGS: &[Column] = &[
 const PANDA: Group = Group {
     title: "PanDA",
     cards: &[
-        "/panda/activity/", "/panda/jobs/", "/panda/tasks/", "/panda/errors/", "/panda/diagnostics/",
+        "/panda/activity/",
+        "/panda/jobs/",
+        "/panda/tasks/",
+        "/panda/errors/",
+        "/panda/diagnostics/",
         "/panda/epic-queues/",
     ],
 };
@@ -120,7 +124,7 @@ pub const PAGES: &[Page] = &[
         path: "/panda/activity/",
         title: "PanDA activity",
         lead: "Jobs and tasks by status, user and site.",
-        view: View::Answer("panda_get_activity"),
+        view: View::Answer(&["panda_get_activity", "panda_resource_usage", "panda_trend", "panda_compare"]),
     },
     Page {
         path: "/panda/jobs/",
@@ -150,7 +154,11 @@ pub const PAGES: &[Page] = &[
         title: "Task {id}",
         lead: "",
         view: View::Record(Record {
-            from: From::Row("panda_list_tasks", "tasks", &[("taskid", Key::Path("id")), ("days", Key::Fixed("400"))]),
+            from: From::Row(
+                "panda_list_tasks",
+                "tasks",
+                &[("taskid", Key::Path("id")), ("days", Key::Fixed("400"))],
+            ),
             pick: "",
             list: "/panda/tasks/",
             sections: &[
@@ -163,7 +171,11 @@ pub const PAGES: &[Page] = &[
         path: "/panda/errors/",
         title: "PanDA errors",
         lead: "Error patterns of failed jobs, most frequent first.",
-        view: View::List(List { total: "patterns_in_window", summary: &[], ..panda("panda_error_summary", "errors", ERRORS) }),
+        view: View::List(List {
+            total: "patterns_in_window",
+            summary: &[],
+            ..panda("panda_error_summary", "errors", ERRORS)
+        }),
     },
     Page {
         path: "/panda/diagnostics/",
@@ -179,7 +191,11 @@ pub const PAGES: &[Page] = &[
         path: "/panda/epic-queues/",
         title: "EIC PanDA queues",
         lead: "Queues that run jobs of the EIC.",
-        view: View::List(List { total: "total", summary: &[], ..panda("panda_list_queues", "queues", QUEUES) }),
+        view: View::List(List {
+            total: "total",
+            summary: &[],
+            ..panda("panda_list_queues", "queues", QUEUES)
+        }),
     },
     Page {
         path: "/panda/epic-queues/{*queue}/",

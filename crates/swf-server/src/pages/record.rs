@@ -40,19 +40,24 @@ pub async fn show(visit: &Visit, page: &Page, record: &Record, params: &Params) 
 async fn fetch(visit: &Visit, page: &Page, record: &Record, params: &Params) -> Result<Value, Error> {
     let key = params.iter().map(|(_, v)| v.as_str()).collect::<Vec<_>>().join(" ");
     if let Some(name) = visit.query.first().map(|(n, _)| n) {
-        return Err(Error::invalid(name, "is not understood here: this page shows one thing and has no filters"));
+        return Err(Error::invalid(
+            name,
+            "is not understood here: this page shows one thing and has no filters",
+        ));
     }
     let nothing = |hint: String| Error::not_found("page", &key, hint);
     match &record.from {
         From::Tool(tool, by) => {
-            let answer = visit.call(tool, arguments(by, params)).await.map_err(|e| absent(e, by, params, &key))?;
+            let answer =
+                visit.call(tool, arguments(by, params)).await.map_err(|e| absent(e, by, params, &key))?;
             match answer.get("error").and_then(Value::as_str) {
                 Some(why) if answer.as_object().is_some_and(|a| a.len() <= 2) => Err(nothing(why.to_owned())),
                 _ => Ok(answer),
             }
         }
         From::Row(tool, rows, by) => {
-            let answer = visit.call(tool, arguments(by, params)).await.map_err(|e| absent(e, by, params, &key))?;
+            let answer =
+                visit.call(tool, arguments(by, params)).await.map_err(|e| absent(e, by, params, &key))?;
             let found = answer.get(*rows).and_then(|r| r.get(0)).cloned();
             found.ok_or_else(|| nothing(format!("{} knows no such thing", page.path)))
         }
@@ -138,12 +143,24 @@ fn section<'a>(
     })
 }
 
-async fn page_part(visit: &Visit, title: &str, path: &str, by: Vec<(String, String)>) -> Result<Vec<Block>, Error> {
-    let Some((page, View::List(list))) = catalog::at(path).map(|p| (p, &p.view)) else { return Ok(Vec::new()) };
+async fn page_part(
+    visit: &Visit,
+    title: &str,
+    path: &str,
+    by: Vec<(String, String)>,
+) -> Result<Vec<Block>, Error> {
+    let Some((page, View::List(list))) = catalog::at(path).map(|p| (p, &p.view)) else {
+        return Ok(Vec::new());
+    };
     Ok(vec![list::part(visit, title, page, list, by).await?])
 }
 
-async fn tool_part(visit: &Visit, title: &str, tool: &str, by: Vec<(String, String)>) -> Result<Vec<Block>, Error> {
+async fn tool_part(
+    visit: &Visit,
+    title: &str,
+    tool: &str,
+    by: Vec<(String, String)>,
+) -> Result<Vec<Block>, Error> {
     let known = arguments_of(tool);
     let arguments = by.into_iter().filter(|(n, _)| known.iter().any(|f| f.name == *n));
     let answer = visit.call(tool, arguments.map(|(n, v)| (n, v.into())).collect()).await?;

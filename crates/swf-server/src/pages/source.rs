@@ -55,11 +55,17 @@ enum Way {
 pub fn arguments_of(tool: &str) -> Vec<Filter> {
     let Some(tool) = registry::find(tool) else { return Vec::new() };
     let schema = tool.input_schema();
-    let required: Vec<&str> =
-        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let required: Vec<&str> = schema
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     let properties = schema.get("properties").and_then(Value::as_object);
     let filter = |(name, property): (&String, &Value)| {
-        let text = |key: &str| property.get(key).and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
+        let text =
+            |key: &str| property.get(key).and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
         Filter {
             name: name.clone(),
             help: text("description"),
@@ -143,7 +149,10 @@ impl List {
             None => {
                 let names: Vec<&str> = asked.iter().map(|(n, _)| n.as_str()).collect();
                 let alone: Vec<&str> = names.iter().copied().filter(|n| !by_tool(n)).collect();
-                let why = format!("cannot be combined with {}", names.iter().filter(|n| !alone.contains(n)).copied().collect::<Vec<_>>().join(", "));
+                let why = format!(
+                    "cannot be combined with {}",
+                    names.iter().filter(|n| !alone.contains(n)).copied().collect::<Vec<_>>().join(", ")
+                );
                 Error::invalid(alone.join(", "), why)
             }
         })
@@ -157,7 +166,13 @@ impl List {
         }
     }
 
-    async fn by_tool(&self, visit: &Visit, tool: &str, params: &Params, asked: &Pairs) -> Result<Rows, Error> {
+    async fn by_tool(
+        &self,
+        visit: &Visit,
+        tool: &str,
+        params: &Params,
+        asked: &Pairs,
+    ) -> Result<Rows, Error> {
         let arguments = self.arguments(tool, params, asked)?;
         let answer = visit.call(tool, arguments).await?;
         if let Some(why) = answer.get("error").and_then(Value::as_str) {
@@ -172,7 +187,8 @@ impl List {
     fn arguments(&self, tool: &str, params: &Params, asked: &Pairs) -> Result<Map<String, Value>, Error> {
         let mut out = Map::new();
         for (name, value) in asked {
-            let real = self.aliases.iter().find(|(alias, _)| alias == name).map_or(name.as_str(), |(_, real)| real);
+            let real =
+                self.aliases.iter().find(|(alias, _)| alias == name).map_or(name.as_str(), |(_, real)| real);
             if out.insert(real.to_owned(), value.as_str().into()).is_some() {
                 return Err(Error::invalid(name, format!("is another name of {real}; give one of them")));
             }
@@ -202,7 +218,10 @@ impl List {
     /// The query of the rows that follow: what the answer says, without what the page itself adds.
     fn next(&self, answer: &Value, asked: &Pairs) -> Option<Pairs> {
         if let Some(next) = answer.get("next").and_then(Value::as_object) {
-            let own = |n: &str| self.settled(n) || self.defaults.iter().any(|(d, _)| *d == n && !asked.iter().any(|(a, _)| a == n));
+            let own = |n: &str| {
+                self.settled(n)
+                    || self.defaults.iter().any(|(d, _)| *d == n && !asked.iter().any(|(a, _)| a == n))
+            };
             return Some(next.iter().filter(|(n, _)| !own(n)).map(|(n, v)| (n.clone(), plain(v))).collect());
         }
         let before = answer.pointer("/pagination/next_before_id").filter(|v| !v.is_null())?;
@@ -227,15 +246,21 @@ pub fn refused(error: records::Error, what: &'static str, key: &str) -> Error {
     }
 }
 
-async fn by_records(visit: &Visit, from: Records, resource: &'static Resource, asked: &Pairs) -> Result<Rows, Error> {
+async fn by_records(
+    visit: &Visit,
+    from: Records,
+    resource: &'static Resource,
+    asked: &Pairs,
+) -> Result<Rows, Error> {
     visit.reads()?;
-    let number = |name: &str, usual: usize, low: usize, high: usize| match asked.iter().find(|(n, _)| n == name) {
+    let number = |name: &str, usual: usize, low: usize, high: usize| match asked
+        .iter()
+        .find(|(n, _)| n == name)
+    {
         None => Ok(usual),
-        Some((_, text)) => text
-            .parse::<usize>()
-            .ok()
-            .filter(|n| (low..=high).contains(n))
-            .ok_or_else(|| Error::invalid(name, format!("'{text}' is not a whole number from {low} to {high}"))),
+        Some((_, text)) => text.parse::<usize>().ok().filter(|n| (low..=high).contains(n)).ok_or_else(|| {
+            Error::invalid(name, format!("'{text}' is not a whole number from {low} to {high}"))
+        }),
     };
     let limit = number("limit", PAGE, 1, PAGE_MAX)?;
     let offset = number("offset", 0, 0, 1_000_000_000)?;

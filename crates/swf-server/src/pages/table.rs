@@ -33,14 +33,20 @@ pub fn cell(look: &Look, column: &Column, row: &Map<String, Value>) -> Cell {
     let get = |key: &str| row.get(key).unwrap_or(&Value::Null);
     match (column.show, column.keys) {
         (Show::Duration, [start, end]) => lasted(look, get(start), get(end)),
-        (Show::Range, [first, last]) if !get(first).is_null() => {
-            Cell { kind: "number", text: format!("{}–{}", plain(get(first)), plain(get(last))), ..Cell::default() }
-        }
+        (Show::Range, [first, last]) if !get(first).is_null() => Cell {
+            kind: "number",
+            text: format!("{}–{}", plain(get(first)), plain(get(last))),
+            ..Cell::default()
+        },
         (Show::Place, [function, line]) => text(&format!("{}:{}", plain(get(function)), plain(get(line)))),
         (_, keys) => {
             let key = keys.iter().find(|k| row.get(**k).is_some_and(|v| !v.is_null()));
             let Some(key) = key.or(keys.first()) else { return Cell::default() };
-            if column.to.is_empty() { look.field(key, get(key)) } else { look.linked(key, get(key), column.to, row) }
+            if column.to.is_empty() {
+                look.field(key, get(key))
+            } else {
+                look.linked(key, get(key), column.to, row)
+            }
         }
     }
 }
@@ -104,7 +110,9 @@ fn listed(look: &Look, title: &str, items: &[Value]) -> Block {
         }
     }
     let null = Value::Null;
-    let line = |row: &&Map<String, Value>| keys.iter().map(|k| look.field(k, row.get(*k).unwrap_or(&null))).collect();
+    let line = |row: &&Map<String, Value>| {
+        keys.iter().map(|k| look.field(k, row.get(*k).unwrap_or(&null))).collect()
+    };
     let cut = if items.len() > MOST { format!(" (first {MOST} of {})", items.len()) } else { String::new() };
     Block::Table {
         title: format!("{title}{cut}"),

@@ -120,12 +120,18 @@ const WORKFLOWS: Group = Group {
     title: "Workflows",
     cards: &["/workflow-definitions/", "/workflow-executions/", "/namespaces/", "/runs/"],
 };
-const FILES: Group = Group { title: "Time frame data", cards: &["/stf-files/", "/fastmon-files/", "/tf-slices/"] };
+const FILES: Group =
+    Group { title: "Time frame data", cards: &["/stf-files/", "/fastmon-files/", "/tf-slices/"] };
 const SYSTEM: Group = Group {
     title: "System",
     cards: &[
-        "/workflow/agents/", "/subscribers/", "/workflow/messages/", "/logs/", "/logs/summary/",
-        "/persistent-state/", "/tools/",
+        "/workflow/agents/",
+        "/subscribers/",
+        "/workflow/messages/",
+        "/logs/",
+        "/logs/summary/",
+        "/persistent-state/",
+        "/tools/",
     ],
 };
 
@@ -149,7 +155,12 @@ pub const PAGES: &[Page] = &[
         lead: "Workflows, their data, and the agents that process them.",
         view: View::Hub(&[WORKFLOWS, FILES, SYSTEM, Group { title: "Production", cards: &["/panda/"] }]),
     },
-    Page { path: "/workflows/", title: "Workflows", lead: "What can run, what ran, and where.", view: View::Hub(&[WORKFLOWS]) },
+    Page {
+        path: "/workflows/",
+        title: "Workflows",
+        lead: "What can run, what ran, and where.",
+        view: View::Hub(&[WORKFLOWS]),
+    },
     Page {
         path: "/workflow/agents/",
         title: "Agents",
@@ -169,7 +180,11 @@ pub const PAGES: &[Page] = &[
             list: "/workflow/agents/",
             sections: &[
                 Section { title: "Log", of: Of::Page("/logs/"), by: &[("instance_name", "name")] },
-                Section { title: "Messages sent", of: Of::Page("/workflow/messages/"), by: &[("sender_agent", "name")] },
+                Section {
+                    title: "Messages sent",
+                    of: Of::Page("/workflow/messages/"),
+                    by: &[("sender_agent", "name")],
+                },
             ],
         }),
     },
@@ -183,8 +198,16 @@ pub const PAGES: &[Page] = &[
             list: "/namespaces/",
             sections: &[
                 Section { title: "Agents", of: Of::Page("/workflow/agents/"), by: &[("namespace", "name")] },
-                Section { title: "Executions", of: Of::Page("/workflow-executions/"), by: &[("namespace", "name")] },
-                Section { title: "Messages", of: Of::Page("/workflow/messages/"), by: &[("namespace", "name")] },
+                Section {
+                    title: "Executions",
+                    of: Of::Page("/workflow-executions/"),
+                    by: &[("namespace", "name")],
+                },
+                Section {
+                    title: "Messages",
+                    of: Of::Page("/workflow/messages/"),
+                    by: &[("namespace", "name")],
+                },
             ],
         }),
     },
@@ -262,8 +285,16 @@ pub const PAGES: &[Page] = &[
             pick: "",
             list: "/workflow-executions/",
             sections: &[
-                Section { title: "Progress", of: Of::Tool("swf_get_workflow_monitor"), by: &[("execution_id", "id")] },
-                Section { title: "Messages", of: Of::Page("/workflow/messages/"), by: &[("execution_id", "id")] },
+                Section {
+                    title: "Progress",
+                    of: Of::Tool("swf_get_workflow_monitor"),
+                    by: &[("execution_id", "id")],
+                },
+                Section {
+                    title: "Messages",
+                    of: Of::Page("/workflow/messages/"),
+                    by: &[("execution_id", "id")],
+                },
                 Section { title: "Log", of: Of::Page("/logs/"), by: &[("execution_id", "id")] },
             ],
         }),
@@ -288,7 +319,11 @@ pub const PAGES: &[Page] = &[
             list: "/runs/",
             sections: &[
                 Section { title: "STF files", of: Of::Page("/stf-files/"), by: &[("run_number", "number")] },
-                Section { title: "TF files", of: Of::Page("/fastmon-files/"), by: &[("run_number", "number")] },
+                Section {
+                    title: "TF files",
+                    of: Of::Page("/fastmon-files/"),
+                    by: &[("run_number", "number")],
+                },
                 Section { title: "TF slices", of: Of::Page("/tf-slices/"), by: &[("run_number", "number")] },
             ],
         }),
@@ -309,12 +344,23 @@ pub const PAGES: &[Page] = &[
         title: "STF file {key}",
         lead: "",
         view: View::Record(Record {
-            from: From::Tool("swf_get_stf_file", &[("file_id", Key::Uuid("key")), ("stf_filename", Key::NotUuid("key"))]),
+            from: From::Tool(
+                "swf_get_stf_file",
+                &[("file_id", Key::Uuid("key")), ("stf_filename", Key::NotUuid("key"))],
+            ),
             pick: "",
             list: "/stf-files/",
             sections: &[
-                Section { title: "TF files", of: Of::Page("/fastmon-files/"), by: &[("stf_filename", "stf_filename")] },
-                Section { title: "TF slices", of: Of::Page("/tf-slices/"), by: &[("stf_filename", "stf_filename")] },
+                Section {
+                    title: "TF files",
+                    of: Of::Page("/fastmon-files/"),
+                    by: &[("stf_filename", "stf_filename")],
+                },
+                Section {
+                    title: "TF slices",
+                    of: Of::Page("/tf-slices/"),
+                    by: &[("stf_filename", "stf_filename")],
+                },
             ],
         }),
     },
@@ -372,7 +418,12 @@ pub const PAGES: &[Page] = &[
         path: "/subscribers/{*id}/",
         title: "Subscriber {id}",
         lead: "",
-        view: View::Record(Record { from: From::Record("subscribers"), pick: "", list: "/subscribers/", sections: &[] }),
+        view: View::Record(Record {
+            from: From::Record("subscribers"),
+            pick: "",
+            list: "/subscribers/",
+            sections: &[],
+        }),
     },
     Page {
         path: "/persistent-state/",

@@ -55,7 +55,12 @@ pub async fn one(visit: &Visit, page: &Page, params: &Params) -> Result<Answered
     let called = !visit.query.is_empty();
     if called && !tool.hints.read_only {
         let field = asked.first().map_or("run", |(n, _)| n);
-        return Err(Error::invalid(field, format!("{name} changes something and is not called from a page: use MCP or POST /api/v1/tools/{name}/")));
+        return Err(Error::invalid(
+            field,
+            format!(
+                "{name} changes something and is not called from a page: use MCP or POST /api/v1/tools/{name}/"
+            ),
+        ));
     }
     if visit.json && !called {
         return Ok(Answered::Json(described(tool)));
@@ -67,7 +72,6 @@ pub async fn one(visit: &Visit, page: &Page, params: &Params) -> Result<Answered
     let mut body = Body { title: page.titled(params), lead: tool.description(), ..Body::default() };
     body.crumbs.push(super::body::Anchor::new("Tools", visit.link("/tools/")));
     body.form = tool.hints.read_only.then(|| trial(visit, tool));
-    body.blocks.push(manual(tool));
     match result {
         Some(Ok(answer)) => {
             let look = visit.look();
@@ -83,6 +87,7 @@ pub async fn one(visit: &Visit, page: &Page, params: &Params) -> Result<Answered
         Some(Err(e)) => return Err(e),
         None => body.blocks.push(Block::Code { title: "Call over REST".into(), text: request(tool) }),
     }
+    body.blocks.push(manual(tool));
     Ok(Answered::Page(body))
 }
 

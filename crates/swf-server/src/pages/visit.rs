@@ -95,7 +95,10 @@ impl Visit {
             ("format", "json") => self.json = true,
             ("format", "html") => self.json = false,
             ("format", other) => {
-                return Err(Error::invalid("format", format!("'{other}' is not a format; accepted: html, json")));
+                return Err(Error::invalid(
+                    "format",
+                    format!("'{other}' is not a format; accepted: html, json"),
+                ));
             }
             ("refresh", seconds) => match seconds.parse() {
                 Ok(n) if REFRESH.contains(&n) => self.refresh = Some(n),
@@ -140,7 +143,9 @@ impl Visit {
 
     /// The error for a page whose tool is not registered.
     pub fn without(&self, tool: &str) -> Error {
-        let hint = format!("it is made from the tool {tool}, which this server does not have; /tools/ lists those it has");
+        let hint = format!(
+            "it is made from the tool {tool}, which this server does not have; /tools/ lists those it has"
+        );
         Error::not_found("page", format!("/{}/", self.segments.join("/")), hint)
     }
 
@@ -194,7 +199,8 @@ fn pairs(query: &str) -> impl Iterator<Item = (String, String)> + '_ {
 /// Browsers name HTML, programs that want JSON do not.
 fn wants_json(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let named = |kind: &str| accept.split(',').any(|part| part.split(';').next().unwrap_or_default().trim() == kind);
+    let named =
+        |kind: &str| accept.split(',').any(|part| part.split(';').next().unwrap_or_default().trim() == kind);
     !named("text/html") && (named("application/json") || named("application/problem+json"))
 }
 

@@ -13,7 +13,10 @@ async fn lists_show_rows_that_lead_to_their_records() {
     on_each(async |site| {
         let made = site.fill().await;
         let agents = site.page("/workflow/agents/").await;
-        assert!(agents.contains(r#"<a href="../../workflow/agents/data-agent-torre-1/">data-agent-torre-1</a>"#), "{agents}");
+        assert!(
+            agents.contains(r#"<a href="../../workflow/agents/data-agent-torre-1/">data-agent-torre-1</a>"#),
+            "{agents}"
+        );
         assert!(agents.contains(r#"<span class="badge ok">OK</span>"#));
         assert!(agents.contains("2 of 2 rows"));
         let files = site.page("/stf-files/?run_number=100010").await;
@@ -26,12 +29,21 @@ async fn lists_show_rows_that_lead_to_their_records() {
         let run = site.page("/runs/100010/").await;
         assert!(run.contains("STF files") && run.contains("all 3") && run.contains("10–19"), "{run}");
         let execution = site.page("/workflow-executions/stf_datataking-torre.x-0001/").await;
-        assert!(execution.contains("Progress") && execution.contains("stf_gen") && execution.contains("all is well"), "{execution}");
+        assert!(
+            execution.contains("Progress")
+                && execution.contains("stf_gen")
+                && execution.contains("all is well"),
+            "{execution}"
+        );
         assert!(site.page("/workflow-definitions/stf_datataking/1.0%2Fa/").await.contains("executions"));
         let message = made["message"]["message_id"].as_str().unwrap();
         assert!(site.page(&format!("/workflow/messages/{message}/")).await.contains("filename"));
         assert!(site.page(&format!("/logs/{}/", made["log"]["id"])).await.contains("Traceback"));
-        assert!(site.page(&format!("/subscribers/{}/", made["subscriber"]["subscriber_id"])).await.contains("0.05"));
+        assert!(
+            site.page(&format!("/subscribers/{}/", made["subscriber"]["subscriber_id"]))
+                .await
+                .contains("0.05")
+        );
         assert!(site.page("/logs/summary/").await.contains("levelname=ERROR"));
     })
     .await;
@@ -42,15 +54,28 @@ async fn nothing_that_anybody_wrote_becomes_markup() {
     on_each(async |site| {
         site.fill().await;
         let paths = [
-            "/", "/workflow/agents/", "/workflow/messages/", "/logs/", "/logs/summary/", "/namespaces/", "/runs/100010/",
-            "/workflow-definitions/stf_datataking/1.0%2Fa/", "/workflow/messages/?namespace=%3Cscript%3Ealert(9)%3C/script%3E",
-            "/workflow/agents/?%3Cscript%3E=1", "/nothing/%3Cscript%3E/", "/logs/?search=%22%3E%3Cscript%3E",
-            "/runs/?refresh=%3Cscript%3E", "/tools/swf_list_logs/?search=%3Cscript%3E",
+            "/",
+            "/workflow/agents/",
+            "/workflow/messages/",
+            "/logs/",
+            "/logs/summary/",
+            "/namespaces/",
+            "/runs/100010/",
+            "/workflow-definitions/stf_datataking/1.0%2Fa/",
+            "/workflow/messages/?namespace=%3Cscript%3Ealert(9)%3C/script%3E",
+            "/workflow/agents/?%3Cscript%3E=1",
+            "/nothing/%3Cscript%3E/",
+            "/logs/?search=%22%3E%3Cscript%3E",
+            "/runs/?refresh=%3Cscript%3E",
+            "/tools/swf_list_logs/?search=%3Cscript%3E",
         ];
         for path in paths {
             let got = site.get(path).await;
             let text = got.text.to_lowercase();
-            assert!(!text.contains("<script>") && !text.contains("<img") && !text.contains("<b>mine"), "{path}: {text}");
+            assert!(
+                !text.contains("<script>") && !text.contains("<img") && !text.contains("<b>mine"),
+                "{path}: {text}"
+            );
             assert_eq!(text.matches("<script ").count(), 1, "{path}");
         }
         let agent = site.page(&format!("/workflow/agents/{}/", encode(ODD))).await;
@@ -89,7 +114,10 @@ async fn filters_of_a_page_are_those_of_its_tool_and_others_are_refused_by_name(
         assert_eq!(total("/workflow/agents/?namespace=torre1").await, 1);
         assert_eq!(total("/workflow/agents/?namespace=&status=").await, 2);
         assert_eq!(total("/logs/?level=ERROR").await, 1);
-        assert_eq!(total("/logs/?instance_name=data-agent-torre-1&execution_id=stf_datataking-torre.x-0001").await, 2);
+        assert_eq!(
+            total("/logs/?instance_name=data-agent-torre-1&execution_id=stf_datataking-torre.x-0001").await,
+            2
+        );
         // Filters that only the records have.
         assert_eq!(total("/logs/?levelname=INFO").await, 1);
         assert_eq!(total("/workflow/messages/?recipient_agent=nobody").await, 0);
@@ -183,13 +211,25 @@ async fn the_same_page_is_json_for_programs() {
     on_each(async |site| {
         site.fill().await;
         let page = format!("{}/workflow/agents/", site.root);
-        for (url, accept) in [(page.clone(), "application/json"), (format!("{page}?format=json"), "text/html")] {
+        for (url, accept) in
+            [(page.clone(), "application/json"), (format!("{page}?format=json"), "text/html")]
+        {
             let got = site.fetch(&url, accept).await;
             assert_eq!(got.headers["content-type"], "application/json");
             let body: serde_json::Value = serde_json::from_str(&got.text).unwrap();
             assert_eq!(body["items"].as_array().unwrap().len(), 2);
         }
-        for path in ["/", "/testbed/", "/prod/", "/about/", "/logs/summary/", "/tools/", "/tools/swf_list_runs/", "/tools/swf_list_runs/?limit=1", "/persistent-state/"] {
+        for path in [
+            "/",
+            "/testbed/",
+            "/prod/",
+            "/about/",
+            "/logs/summary/",
+            "/tools/",
+            "/tools/swf_list_runs/",
+            "/tools/swf_list_runs/?limit=1",
+            "/persistent-state/",
+        ] {
             assert_eq!(site.json(path).await.0, 200, "{path}");
         }
     })
@@ -203,7 +243,10 @@ async fn pages_bear_strict_headers_and_no_inline_script_or_style() {
         for path in ["/", "/workflow/agents/", "/nothing/", "/static/style.css"] {
             let got = site.get(path).await;
             let policy = got.headers["content-security-policy"].to_str().unwrap();
-            assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+            assert!(
+                policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+                "{policy}"
+            );
             assert!(!policy.contains("unsafe"), "{policy}");
             assert_eq!(got.headers["x-content-type-options"], "nosniff");
             assert!(!got.text.contains("style=\"") && !got.text.contains("onclick"), "{path}");
@@ -227,14 +270,21 @@ async fn pages_work_under_any_prefix_with_and_without_slash() {
                 let base = reqwest::Url::parse(&format!("{}{path}", site.root)).unwrap();
                 for link in page.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
                     let url = base.join(&link.replace("&amp;", "&")).unwrap();
-                    assert!(url.as_str().starts_with(&format!("{}/", site.root)) , "{path} at {prefix:?} links to {url}");
+                    assert!(
+                        url.as_str().starts_with(&format!("{}/", site.root)),
+                        "{path} at {prefix:?} links to {url}"
+                    );
                 }
                 assert!(page.contains("static/style.css"));
             }
             if !prefix.is_empty() {
                 for (from, to) in [("/", format!("{prefix}/")), (prefix, format!("{prefix}/"))] {
                     let got = site.fetch(&format!("{origin}{from}"), "text/html").await;
-                    assert_eq!((got.status, got.headers["location"].to_str().unwrap()), (302, to.as_str()), "{from}");
+                    assert_eq!(
+                        (got.status, got.headers["location"].to_str().unwrap()),
+                        (302, to.as_str()),
+                        "{from}"
+                    );
                 }
             }
             let home = site.get("/home/").await;
@@ -249,7 +299,15 @@ async fn callers_see_on_pages_what_the_tools_show_them() {
     on_sqlite(Some(&SCHEMA), async |db| {
         let closed = auth::Config { anonymous: None, ..auth::Config::default() };
         let site = Site::with(&db, "", closed).await;
-        for path in ["/", "/workflow/agents/", "/fastmon-files/", "/subscribers/", "/testbed/", "/logs/summary/", "/runs/1/"] {
+        for path in [
+            "/",
+            "/workflow/agents/",
+            "/fastmon-files/",
+            "/subscribers/",
+            "/testbed/",
+            "/logs/summary/",
+            "/runs/1/",
+        ] {
             let got = site.get(path).await;
             assert_eq!(got.status, 401, "{path}: {}", got.text);
             assert!(got.headers.contains_key("www-authenticate"), "{path}");
@@ -268,7 +326,10 @@ async fn without_its_database_a_page_says_what_still_works() {
         for path in ["/workflow/agents/", "/fastmon-files/", "/testbed/", "/runs/1/", "/logs/summary/"] {
             let got = site.get(path).await;
             assert_eq!(got.status, 503, "{path}: {}", got.text);
-            assert!(got.text.contains("What still works") && got.text.contains(r#"http-equiv="refresh""#), "{path}");
+            assert!(
+                got.text.contains("What still works") && got.text.contains(r#"http-equiv="refresh""#),
+                "{path}"
+            );
             assert!(got.headers.contains_key("retry-after"));
             assert_eq!(site.json(path).await.0, 503);
         }
@@ -286,7 +347,12 @@ async fn tools_that_look_can_be_tried_and_others_cannot() {
         for tool in swf_tools::registry::all() {
             assert!(tools.contains(&format!("../tools/{}/", tool.name)), "{}", tool.name);
             let page = site.page(&format!("/tools/{}/", tool.name)).await;
-            assert_eq!(page.contains("<form"), tool.hints.read_only && page.contains("<input name") || page.contains("<select"), "{}", tool.name);
+            assert_eq!(
+                page.contains("<form"),
+                tool.hints.read_only && page.contains("<input name") || page.contains("<select"),
+                "{}",
+                tool.name
+            );
         }
         let tried = site.page("/tools/swf_list_agents/?run=1&namespace=torre1").await;
         assert!(tried.contains("Answer as JSON") && tried.contains("data-agent-torre-1"), "{tried}");

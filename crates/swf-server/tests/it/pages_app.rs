@@ -125,7 +125,11 @@ impl Site {
     /// A run with files, slices, agents, messages and logs.
     pub async fn fill(&self) -> Value {
         let now = Clock::System.now().to_rfc3339();
-        self.make("namespaces/ensure", json!({"name": "torre1", "owner": "torre", "description": "<b>mine</b>"})).await;
+        self.make(
+            "namespaces/ensure",
+            json!({"name": "torre1", "owner": "torre", "description": "<b>mine</b>"}),
+        )
+        .await;
         for (name, namespace) in [("data-agent-torre-1", "torre1"), (ODD, ODD)] {
             let sql = swf_db::Sql::new(
                 "INSERT INTO swf_systemagent (instance_name, agent_type, description, status, last_heartbeat, \
@@ -175,7 +179,9 @@ impl Site {
             message = self.make("workflow-messages", body).await;
         }
         let mut log = Value::Null;
-        for (level, text) in [(20, "all is well"), (40, "<script>alert('log')</script>\nTraceback:\n line 1\n line 2")] {
+        for (level, text) in
+            [(20, "all is well"), (40, "<script>alert('log')</script>\nTraceback:\n line 1\n line 2")]
+        {
             let body = json!({"app_name": "data_agent", "instance_name": "data-agent-torre-1", "timestamp": now,
                 "level": level, "levelname": if level == 40 { "ERROR" } else { "INFO" }, "message": text,
                 "module": "m", "funcname": "f", "lineno": 3, "process": 1, "thread": 1,
@@ -194,5 +200,6 @@ pub async fn on_each<F: AsyncFn(Site)>(test: F) {
 
 /// The same, with a synthetic production in PanDA.
 pub async fn on_each_with_panda<F: AsyncFn(Site)>(test: F) {
-    testing::on_each_db(Some(&SCHEMA), async |db| test(Site::with_panda(&db, "/swf-monitor").await).await).await;
+    testing::on_each_db(Some(&SCHEMA), async |db| test(Site::with_panda(&db, "/swf-monitor").await).await)
+        .await;
 }

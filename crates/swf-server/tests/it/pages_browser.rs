@@ -24,8 +24,15 @@ async fn run(browser: &str, arguments: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let output = Command::new(browser)
         .args([
-            "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-proxy-server",
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--no-proxy-server",
             "--virtual-time-budget=3000",
         ])
         .arg(format!("--user-data-dir={}", folder.path().display()))
@@ -70,10 +77,20 @@ async fn a_browser_shows_rows_and_keeps_their_ages() {
                 ("testbed", "/testbed/", "1280,800"),
             ] {
                 let file = format!("--screenshot={folder}/{name}.png");
-                run(browser, &[&file, &format!("--window-size={size}"), &format!("{}{path}", site.root)]).await;
+                run(browser, &[&file, &format!("--window-size={size}"), &format!("{}{path}", site.root)])
+                    .await;
             }
-            run(browser, &[&format!("--screenshot={folder}/dark.png"), "--window-size=1280,900", "--force-dark-mode",
-                "--blink-settings=preferredColorScheme=0", &format!("{}/workflow/messages/", site.root)]).await;
+            run(
+                browser,
+                &[
+                    &format!("--screenshot={folder}/dark.png"),
+                    "--window-size=1280,900",
+                    "--force-dark-mode",
+                    "--blink-settings=preferredColorScheme=0",
+                    &format!("{}/workflow/messages/", site.root),
+                ],
+            )
+            .await;
         }
     })
     .await;
