@@ -258,8 +258,7 @@ pub fn find(segments: &[String]) -> Option<(&'static Page, Params)> {
 fn matched(path: &'static str, segments: &[String], greedy: bool) -> Option<Params> {
     let mut given = segments.iter();
     let mut params = Params::new();
-    let mut parts = path.split('/').filter(|p| !p.is_empty()).peekable();
-    while let Some(part) = parts.next() {
+    for part in path.split('/').filter(|p| !p.is_empty()) {
         let here = given.next()?;
         let Some(name) = part.strip_prefix('{').and_then(|p| p.strip_suffix('}')) else {
             if part != here {

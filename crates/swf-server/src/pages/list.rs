@@ -39,7 +39,7 @@ pub async fn show(visit: &Visit, page: &Page, list: &List, params: &Params) -> R
         "Nothing matches in this time window; choose a longer one above.".to_owned()
     };
     body.blocks.push(Block::Table { title: String::new(), more: None, columns, rows: cells, empty });
-    Ok(Answered::Page(body))
+    Ok(Answered::Page(body.into()))
 }
 
 /// A page that is the answer of one tool. Links come with arguments of several; without one that knows them
@@ -62,7 +62,7 @@ pub async fn answer(visit: &Visit, page: &Page, tools: &[&'static str]) -> Resul
     body.windows = windows(visit, &look, &filters);
     body.form = Some(form(visit, &filters, &[]));
     body.blocks = blocks(&look, "", &answer);
-    Ok(Answered::Page(body))
+    Ok(Answered::Page(body.into()))
 }
 
 /// A query as the arguments of a tool.

@@ -47,7 +47,7 @@ pub struct Pages {
 
 /// A page that was made, or the same facts for programs.
 enum Answered {
-    Page(Body),
+    Page(Box<Body>),
     Json(Value),
     Moved(&'static str),
 }

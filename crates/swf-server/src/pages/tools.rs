@@ -23,7 +23,7 @@ pub fn index(visit: &Visit, page: &Page) -> Answered {
             body.blocks.push(Block::Cards { title: super::cell::label(set.as_str()), cards });
         }
     }
-    Answered::Page(body)
+    Answered::Page(body.into())
 }
 
 fn card(visit: &Visit, tool: &ToolDef) -> Card {
@@ -88,7 +88,7 @@ pub async fn one(visit: &Visit, page: &Page, params: &Params) -> Result<Answered
         None => body.blocks.push(Block::Code { title: "Call over REST".into(), text: request(tool) }),
     }
     body.blocks.push(manual(tool));
-    Ok(Answered::Page(body))
+    Ok(Answered::Page(body.into()))
 }
 
 fn trial(visit: &Visit, tool: &ToolDef) -> Form {
