@@ -26,8 +26,8 @@ pub enum View {
     Record(Record),
     /// Links to pages.
     Hub(&'static [Group]),
-    /// The answer of one tool, with its arguments as filters.
-    Answer(&'static str),
+    /// The answer of one tool, with its arguments as filters: of the first that knows all that are given.
+    Answer(&'static [&'static str]),
     /// A page with code of its own.
     Own(Own),
 }
@@ -288,7 +288,7 @@ impl Page {
         match &self.view {
             View::List(list) if list.records.is_some() => None,
             View::List(list) => list.tool,
-            View::Answer(tool) => Some(tool),
+            View::Answer(tools) => tools.first().copied(),
             View::Record(Record { from: From::Tool(tool, _) | From::Row(tool, ..), .. }) => Some(tool),
             View::Own(Own::Pcs) => Some("pcs_list_tags"),
             View::Record(_) | View::Hub(_) | View::Own(_) => None,

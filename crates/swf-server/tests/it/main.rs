@@ -1,6 +1,5 @@
 //! Tests of the surfaces over real sockets.
 
-mod blackbox;
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,6 +7,7 @@ mod blackbox;
     reason = "helpers of tests fail like the tests themselves"
 )]
 
+mod blackbox;
 mod harness;
 mod mcp;
 mod mcp_clients;

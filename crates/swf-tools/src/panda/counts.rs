@@ -113,7 +113,8 @@ pub async fn counts(
         sum.0 += int(&row, "n");
         sum.1 = sum.1.max(row.get("last_time").and_then(moment));
     }
-    let counts = sums.into_iter().map(|(keys, (jobs, last_change))| Count { keys, jobs, last_change }).collect();
+    let counts =
+        sums.into_iter().map(|(keys, (jobs, last_change))| Count { keys, jobs, last_change }).collect();
     Ok((counts, dark))
 }
 
