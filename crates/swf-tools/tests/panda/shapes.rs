@@ -6,7 +6,7 @@ use crate::common::{Plant, calls, plan, settings, sqlite};
 
 /// Keys of the original's recorded answers: of an object its keys in order, of a list the keys of its rows.
 /// Keys that depend on data (states, names) are left out.
-const ORIGINAL: &[(&str, Value2, &[(&str, &[&str])])] = &[
+const ORIGINAL: &[(&str, &str, Objects)] = &[
     (
         "panda_get_activity",
         r#"{"days": 7}"#,
@@ -264,7 +264,8 @@ const ORIGINAL: &[(&str, Value2, &[(&str, &[&str])])] = &[
     ),
 ];
 
-type Value2 = &'static str;
+/// Paths of objects and their keys.
+type Objects = &'static [(&'static str, &'static [&'static str])];
 
 async fn check(plant: &Plant, tool: &str, arguments: &str, objects: &[(&str, &[&str])]) {
     let mut arguments: Value = serde_json::from_str(arguments).unwrap();
