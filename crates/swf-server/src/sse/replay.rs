@@ -165,8 +165,8 @@ impl Replay {
         let complete = reason.is_none() && self.omitted == 0;
         let mut report =
             json!({"after": self.after, "events": events, "omitted": self.omitted, "complete": complete});
-        if let Some(reason) = reason {
-            report["reason"] = reason.into();
+        if let (Some(reason), Some(report)) = (reason, report.as_object_mut()) {
+            report.insert("reason".to_owned(), reason.into());
         }
         frame::control("replay", &report)
     }
