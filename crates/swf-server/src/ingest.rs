@@ -281,8 +281,8 @@ async fn insert(
         "django_instance": host,
         "sent": body.get("timestamp").cloned().unwrap_or(Value::Null),
     });
-    if let (false, Some(metadata)) = (cut.is_empty(), metadata.as_object_mut()) {
-        metadata.insert("truncated_fields".to_owned(), json!(cut));
+    if let (false, Some(object)) = (cut.is_empty(), metadata.as_object_mut()) {
+        object.insert("truncated_fields".into(), json!(cut));
     }
     let destination: String = delivery.destination().chars().take(100).collect();
     let sql = Sql::new(

@@ -106,8 +106,8 @@ fn gone(service: &Service, agent: Option<&AgentRow>) -> bool {
 async fn close(service: &Service, running: &Running, reason: &str) -> Result<bool, Error> {
     let now = service.clock.now();
     let mut metrics = running.performance_metrics.0.clone();
-    if let Some(metrics) = metrics.as_object_mut() {
-        metrics.insert("reason".to_owned(), json!(reason));
+    if let Some(object) = metrics.as_object_mut() {
+        object.insert("reason".into(), json!(reason));
     }
     let mut tx = service.db.begin().await?;
     let end = Sql::new("UPDATE swf_workflow_executions SET status = 'failed', end_time =").with(

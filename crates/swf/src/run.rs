@@ -115,11 +115,10 @@ pub async fn ensure_testbed(caller: &impl Caller, user: &str, config: Option<&st
         if alive && !asked {
             let status = caller.call("swf_get_testbed_status", json!({"username": user})).await?;
             if status.pointer("/summary/running").and_then(Value::as_i64).unwrap_or(0) == 0 {
-                let mut arguments = json!({"username": user});
-                if let Some(config) = config {
-                    arguments["config_name"] = config.into();
-                }
-                caller.call("swf_start_user_testbed", arguments).await?;
+                // A null is the same as nothing.
+                caller
+                    .call("swf_start_user_testbed", json!({"username": user, "config_name": config}))
+                    .await?;
             }
             asked = true;
         }
@@ -182,20 +181,18 @@ pub async fn run(role: &Role, config: Option<&str>) -> anyhow::Result<()> {
     let testbed = role.testbed()?;
     let request = testbed.run_request(config)?;
     ensure_testbed(&caller, &role.user(), None).await?;
-    let mut arguments = json!({
+    let parameter = |key: &str| request.params.get(key).cloned();
+    let arguments = json!({
         "workflow_name": request.workflow_name,
         "namespace": request.namespace,
+        "config": request.config,
         "realtime": request.realtime,
         "duration": request.duration,
+        "stf_count": parameter("stf_count"),
+        "physics_period_count": parameter("physics_period_count"),
+        "physics_period_duration": parameter("physics_period_duration"),
+        "stf_interval": parameter("stf_interval"),
     });
-    if let Some(config) = &request.config {
-        arguments["config"] = config.as_str().into();
-    }
-    for key in ["stf_count", "physics_period_count", "physics_period_duration", "stf_interval"] {
-        if let Some(value) = request.params.get(key) {
-            arguments[key] = value.clone();
-        }
-    }
     let started = caller.call("swf_start_workflow", arguments).await?;
     let execution = started.get("execution_id").and_then(Value::as_str).unwrap_or_default().to_owned();
     eprintln!("started {execution}");

@@ -26,8 +26,8 @@ pub enum View {
     Record(Record),
     /// Links to pages.
     Hub(&'static [Group]),
-    /// The answer of one tool, with its arguments as filters.
-    Answer(&'static str),
+    /// The answer of one tool, with its arguments as filters: of the first that knows all that are given.
+    Answer(&'static [&'static str]),
     /// A page with code of its own.
     Own(Own),
 }
@@ -258,8 +258,7 @@ pub fn find(segments: &[String]) -> Option<(&'static Page, Params)> {
 fn matched(path: &'static str, segments: &[String], greedy: bool) -> Option<Params> {
     let mut given = segments.iter();
     let mut params = Params::new();
-    let mut parts = path.split('/').filter(|p| !p.is_empty()).peekable();
-    while let Some(part) = parts.next() {
+    for part in path.split('/').filter(|p| !p.is_empty()) {
         let here = given.next()?;
         let Some(name) = part.strip_prefix('{').and_then(|p| p.strip_suffix('}')) else {
             if part != here {
@@ -289,7 +288,7 @@ impl Page {
         match &self.view {
             View::List(list) if list.records.is_some() => None,
             View::List(list) => list.tool,
-            View::Answer(tool) => Some(tool),
+            View::Answer(tools) => tools.first().copied(),
             View::Record(Record { from: From::Tool(tool, _) | From::Row(tool, ..), .. }) => Some(tool),
             View::Own(Own::Pcs) => Some("pcs_list_tags"),
             View::Record(_) | View::Hub(_) | View::Own(_) => None,

@@ -101,7 +101,9 @@ fn sentence(text: &str) -> String {
 fn accepted(page: &catalog::Page) -> Option<Block> {
     let filters = match &page.view {
         View::List(list) => list.filters(),
-        View::Answer(tool) => super::source::arguments_of(tool),
+        View::Answer(tools) => {
+            tools.first().map(|tool| super::source::arguments_of(tool)).unwrap_or_default()
+        }
         _ => return None,
     };
     let rows = filters.into_iter().map(|f| (f.name, super::cell::text(&f.help))).collect();

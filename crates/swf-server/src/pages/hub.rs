@@ -17,7 +17,7 @@ pub async fn show(visit: &Visit, page: &Page, groups: &[Group]) -> Result<Answer
     if visit.json {
         return Ok(Answered::Json(as_json(&body)));
     }
-    Ok(Answered::Page(body))
+    Ok(Answered::Page(body.into()))
 }
 
 /// Groups of cards, with counts if they are wanted. Counts that cannot be had are left out, unless the
@@ -118,7 +118,7 @@ pub async fn home(visit: &Visit, page: &Page) -> Result<Answered, Error> {
         body.blocks.extend(blocks(&look, "State", &without(state, &["persistent_state"])));
     }
     body.as_of = format!("as of {}", look.clock(look.now));
-    Ok(Answered::Page(body))
+    Ok(Answered::Page(body.into()))
 }
 
 fn without(answer: &Value, parts: &[&str]) -> Value {

@@ -39,11 +39,19 @@ pub async fn show(visit: &Visit, page: &Page, list: &List, params: &Params) -> R
         "Nothing matches in this time window; choose a longer one above.".to_owned()
     };
     body.blocks.push(Block::Table { title: String::new(), more: None, columns, rows: cells, empty });
-    Ok(Answered::Page(body))
+    Ok(Answered::Page(body.into()))
 }
 
-/// A page that is the answer of one tool.
-pub async fn answer(visit: &Visit, page: &Page, tool: &'static str) -> Result<Answered, Error> {
+/// A page that is the answer of one tool. Links come with arguments of several; without one that knows them
+/// all, the first says what is wrong.
+pub async fn answer(visit: &Visit, page: &Page, tools: &[&'static str]) -> Result<Answered, Error> {
+    let knows = |tool: &&&str| {
+        let known = source::arguments_of(tool);
+        visit.query.iter().all(|(name, _)| known.iter().any(|f| f.name == *name))
+    };
+    let Some(tool) = tools.iter().find(knows).or(tools.first()).copied() else {
+        return Err(visit.without(""));
+    };
     let answer = visit.call(tool, arguments(&visit.query)).await?;
     if visit.json {
         return Ok(Answered::Json(answer));
@@ -54,7 +62,7 @@ pub async fn answer(visit: &Visit, page: &Page, tool: &'static str) -> Result<An
     body.windows = windows(visit, &look, &filters);
     body.form = Some(form(visit, &filters, &[]));
     body.blocks = blocks(&look, "", &answer);
-    Ok(Answered::Page(body))
+    Ok(Answered::Page(body.into()))
 }
 
 /// A query as the arguments of a tool.

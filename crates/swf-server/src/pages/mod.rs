@@ -47,7 +47,7 @@ pub struct Pages {
 
 /// A page that was made, or the same facts for programs.
 enum Answered {
-    Page(Body),
+    Page(Box<Body>),
     Json(Value),
     Moved(&'static str),
 }
@@ -123,7 +123,7 @@ async fn made(visit: &Visit, page: &Page, params: &Params) -> Result<Answered, E
     match &page.view {
         View::List(list) => list::show(visit, page, list, params).await,
         View::Record(record) => record::show(visit, page, record, params).await,
-        View::Answer(tool) => list::answer(visit, page, tool).await,
+        View::Answer(tools) => list::answer(visit, page, tools).await,
         View::Hub(groups) => hub::show(visit, page, groups).await,
         View::Own(own) => match own {
             Own::Home => hub::home(visit, page).await,

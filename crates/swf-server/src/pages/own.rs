@@ -26,7 +26,7 @@ pub fn about(visit: &Visit, page: &Page) -> Answered {
     ];
     let lines = lines.map(str::to_owned).to_vec();
     let blocks = vec![Block::Text { title: format!("swf {version}"), lines }];
-    Answered::Page(Body { title: page.title.into(), blocks, ..Body::default() })
+    Answered::Page(Body { title: page.title.into(), blocks, ..Body::default() }.into())
 }
 
 const LEVELS: [&str; 5] = ["INFO", "WARNING", "ERROR", "CRITICAL", "DEBUG"];
@@ -86,7 +86,7 @@ pub async fn log_summary(visit: &Visit, page: &Page) -> Result<Answered, Error> 
         let errors = Value::Array(errors.into_iter().map(Value::Object).collect());
         body.blocks.extend(blocks(&look, "Newest errors", &errors));
     }
-    Ok(Answered::Page(body))
+    Ok(Answered::Page(body.into()))
 }
 
 fn counted(look: &super::cell::Look, app: &str, instance: &str, counts: &Value) -> Vec<super::cell::Cell> {
@@ -164,5 +164,5 @@ pub async fn pcs(visit: &Visit, page: &Page) -> Result<Answered, Error> {
     if let Some(found) = &found {
         body.blocks.extend(blocks(&look, "Found", found));
     }
-    Ok(Answered::Page(body))
+    Ok(Answered::Page(body.into()))
 }

@@ -124,7 +124,7 @@ pub const PAGES: &[Page] = &[
         path: "/panda/activity/",
         title: "PanDA activity",
         lead: "Jobs and tasks by status, user and site.",
-        view: View::Answer("panda_get_activity"),
+        view: View::Answer(&["panda_get_activity", "panda_resource_usage", "panda_trend", "panda_compare"]),
     },
     Page {
         path: "/panda/jobs/",

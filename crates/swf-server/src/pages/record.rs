@@ -33,7 +33,7 @@ pub async fn show(visit: &Visit, page: &Page, record: &Record, params: &Params) 
     for part in join_all(sections).await {
         body.blocks.extend(part);
     }
-    Ok(Answered::Page(body))
+    Ok(Answered::Page(body.into()))
 }
 
 /// A path that names nothing is not found, whether the name is unknown or cannot be one.
@@ -127,11 +127,11 @@ fn section<'a>(
         })
         .collect();
     let by = by?;
-    match section.of {
+    let possible = match section.of {
         Of::Page(path) => catalog::at(path).is_some_and(Page::exists),
         Of::Tool(tool) => registry::find(tool).is_some(),
-    }
-    .then(|| async move {
+    };
+    possible.then_some(async move {
         let made = match section.of {
             Of::Page(path) => page_part(visit, section.title, path, by).await,
             Of::Tool(tool) => tool_part(visit, section.title, tool, by).await,

@@ -23,7 +23,7 @@ pub fn index(visit: &Visit, page: &Page) -> Answered {
             body.blocks.push(Block::Cards { title: super::cell::label(set.as_str()), cards });
         }
     }
-    Answered::Page(body)
+    Answered::Page(body.into())
 }
 
 fn card(visit: &Visit, tool: &ToolDef) -> Card {
@@ -72,7 +72,6 @@ pub async fn one(visit: &Visit, page: &Page, params: &Params) -> Result<Answered
     let mut body = Body { title: page.titled(params), lead: tool.description(), ..Body::default() };
     body.crumbs.push(super::body::Anchor::new("Tools", visit.link("/tools/")));
     body.form = tool.hints.read_only.then(|| trial(visit, tool));
-    body.blocks.push(manual(tool));
     match result {
         Some(Ok(answer)) => {
             let look = visit.look();
@@ -88,7 +87,8 @@ pub async fn one(visit: &Visit, page: &Page, params: &Params) -> Result<Answered
         Some(Err(e)) => return Err(e),
         None => body.blocks.push(Block::Code { title: "Call over REST".into(), text: request(tool) }),
     }
-    Ok(Answered::Page(body))
+    body.blocks.push(manual(tool));
+    Ok(Answered::Page(body.into()))
 }
 
 fn trial(visit: &Visit, tool: &ToolDef) -> Form {

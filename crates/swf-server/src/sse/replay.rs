@@ -165,8 +165,8 @@ impl Replay {
         let complete = reason.is_none() && self.omitted == 0;
         let mut report =
             json!({"after": self.after, "events": events, "omitted": self.omitted, "complete": complete});
-        if let (Some(reason), Some(report)) = (reason, report.as_object_mut()) {
-            report.insert("reason".to_owned(), reason.into());
+        if let (Some(reason), Some(object)) = (reason, report.as_object_mut()) {
+            object.insert("reason".into(), reason.into());
         }
         frame::control("replay", &report)
     }

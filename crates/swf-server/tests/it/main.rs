@@ -1,5 +1,12 @@
 //! Tests of the surfaces over real sockets.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail like the tests themselves"
+)]
+
 mod blackbox;
 mod harness;
 mod mcp;

@@ -69,8 +69,9 @@ pub struct Count {
     pub keys: Vec<Option<String>>,
     /// Jobs.
     pub jobs: i64,
-    /// Latest end of a job.
-    pub last_end: Option<NaiveDateTime>,
+    /// Latest change of a job; of ended jobs, when PanDA saw the end. (`endtime` would cost the scan of an
+    /// index its reading of the rows.)
+    pub last_change: Option<NaiveDateTime>,
 }
 
 impl Count {
@@ -95,7 +96,7 @@ pub async fn counts(
     let group: Vec<String> = (1..=keys.len()).map(|n| n.to_string()).collect();
     let sql = filter.union(panda, &tables, |table, conditions| {
         let head = format!(
-            "SELECT {}, count(*) AS n, max(endtime) AS last_end FROM {SCHEMA}.{}",
+            "SELECT {}, count(*) AS n, max(modificationtime) AS last_time FROM {SCHEMA}.{}",
             select.join(", "),
             table.name
         );
@@ -110,9 +111,10 @@ pub async fn counts(
         let values: Vec<Option<String>> = (0..keys.len()).map(|n| text(&row, &format!("k{n}"))).collect();
         let sum = sums.entry(values).or_default();
         sum.0 += int(&row, "n");
-        sum.1 = sum.1.max(row.get("last_end").and_then(moment));
+        sum.1 = sum.1.max(row.get("last_time").and_then(moment));
     }
-    let counts = sums.into_iter().map(|(keys, (jobs, last_end))| Count { keys, jobs, last_end }).collect();
+    let counts =
+        sums.into_iter().map(|(keys, (jobs, last_change))| Count { keys, jobs, last_change }).collect();
     Ok((counts, dark))
 }
 

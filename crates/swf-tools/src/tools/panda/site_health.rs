@@ -83,7 +83,7 @@ pub struct Site {
     pub pilots: Option<Map<String, Value>>,
     /// Last report about pilots, UTC.
     pub pilots_reported: Option<String>,
-    /// End of the last finished job of the last week, UTC.
+    /// When PanDA saw the last job of the last week finish, UTC.
     pub last_finished: Option<String>,
 }
 
@@ -229,7 +229,7 @@ async fn live(panda: &Panda, catalog: &Catalog, site: Option<String>) -> Result<
     let count = |row: &swf_db::Row| Count {
         keys: vec![answer::text(row, "computingsite"), answer::text(row, "jobstatus")],
         jobs: answer::int(row, "n"),
-        last_end: None,
+        last_change: None,
     };
     Ok(rows.iter().map(count).collect())
 }
@@ -259,7 +259,7 @@ fn judge(name: &str, facts: &Facts, now: NaiveDateTime) -> Site {
         .filter(|w| matches!(w.status.as_str(), "running" | "submitted" | "ready"))
         .map(|w| w.workers)
         .sum();
-    let last = facts.last.iter().find(|c| c.key(0) == Some(name)).and_then(|c| c.last_end);
+    let last = facts.last.iter().find(|c| c.key(0) == Some(name)).and_then(|c| c.last_change);
     let cause = facts
         .faults
         .iter()
