@@ -98,7 +98,7 @@ async fn admit(
     headers: &HeaderMap,
     peer: Option<IpAddr>,
     unknown: StatusCode,
-) -> Result<(), Response> {
+) -> Result<(), Box<Response>> {
     let challenge = |why: &str| {
         let mut response = refuse(unknown, &json!({ "detail": why }));
         if unknown == StatusCode::UNAUTHORIZED {
@@ -108,11 +108,11 @@ async fn admit(
     };
     match app.auth.caller(headers, peer).await {
         Ok(caller) if caller.may(Scope::Read) => Ok(()),
-        Ok(_) => Err(challenge(NOT_PROVIDED)),
-        Err(AuthError::Refused(why)) => Err(challenge(why)),
+        Ok(_) => Err(challenge(NOT_PROVIDED).into()),
+        Err(AuthError::Refused(why)) => Err(challenge(why).into()),
         Err(e @ AuthError::Unavailable(_)) => {
             tracing::warn!("{e}");
-            Err(unavailable("credentials could not be checked; try again"))
+            Err(unavailable("credentials could not be checked; try again").into())
         }
     }
 }
@@ -127,39 +127,39 @@ fn peer(request: &Parts) -> Option<IpAddr> {
     request.extensions.get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip())
 }
 
-fn only_get(method: &Method) -> Result<(), Response> {
+fn only_get(method: &Method) -> Result<(), Box<Response>> {
     if matches!(*method, Method::GET | Method::HEAD) {
         return Ok(());
     }
     let detail = format!("Method \"{method}\" not allowed.");
     let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED, &json!({ "detail": detail }));
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-    Err(response)
+    Err(response.into())
 }
 
 async fn stream_messages(State(app): State<Arc<App>>, request: Request) -> Response {
-    opened(&app, &request.into_parts().0).await.unwrap_or_else(|refusal| refusal)
+    opened(&app, &request.into_parts().0).await.unwrap_or_else(|refusal| *refusal)
 }
 
-async fn opened(app: &Arc<App>, request: &Parts) -> Result<Response, Response> {
+async fn opened(app: &Arc<App>, request: &Parts) -> Result<Response, Box<Response>> {
     only_get(&request.method)?;
     let peer = peer(request);
     let headers = &request.headers;
     admit(app, headers, peer, StatusCode::UNAUTHORIZED).await?;
     let asked = Asked::read(request.uri.query().unwrap_or_default(), headers)
-        .map_err(|(name, why)| refuse(StatusCode::BAD_REQUEST, &json!({ name: [why] })))?;
+        .map_err(|(name, why)| Box::new(refuse(StatusCode::BAD_REQUEST, &json!({ name: [why] }))))?;
     if request.method == Method::HEAD {
         return Ok(event_stream(Body::empty()));
     }
     let hub = &app.streams;
     if hub.len() >= hub.config().most_clients {
-        return Err(unavailable("too many clients listen; try again later"));
+        return Err(unavailable("too many clients listen; try again later").into());
     }
     let ip = client_ip(headers, peer);
     let place = location(headers, ip);
     let row = books::open(&app.service, &asked.filter, ip, &place).await.map_err(|e| {
         tracing::warn!("the row of an event stream client could not be written: {e}");
-        unavailable("the client could not be registered; try again")
+        Box::new(unavailable("the client could not be registered; try again"))
     })?;
     let client = hub.join(row, asked.filter, asked.after.is_none());
     let hello = json!({"client_id": client.id().to_string(), "status": "connected"});
@@ -219,9 +219,9 @@ async fn status(State(app): State<Arc<App>>, request: Request) -> Response {
             app.streams.clients().iter().map(|c| (c.id.to_string(), c.filter.json())).collect();
         let ids: Vec<&String> = filters.keys().collect();
         let body = json!({"connected_clients": filters.len(), "client_ids": ids, "client_filters": filters});
-        Ok::<Response, Response>(axum::Json(body).into_response())
+        Ok::<Response, Box<Response>>(axum::Json(body).into_response())
     };
-    answered.await.unwrap_or_else(|refusal| refusal)
+    answered.await.unwrap_or_else(|refusal| *refusal)
 }
 
 /// What one message looks like to the stream: the facts that filters ask for, and the finished bytes that
