@@ -18,7 +18,6 @@ pub mod liveness;
 pub mod panda;
 pub mod records;
 pub mod registry;
-#[cfg(feature = "testing")]
 pub mod sample;
 pub mod settings;
 pub mod sources;

@@ -136,7 +136,7 @@ enum DbCommand {
     Check,
     /// Fill an empty database with made-up rows to try things on
     Seed {
-        /// panda: a synthetic production for the panda_* tools
+        /// panda: a synthetic production for the panda_* tools; demo: a small testbed with a past
         what: Seed,
         /// Ended jobs, about
         #[arg(long, default_value_t = 6000, value_parser = clap::value_parser!(u32).range(100..=5_000_000))]
@@ -147,6 +147,7 @@ enum DbCommand {
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Seed {
     Panda,
+    Demo,
 }
 
 #[derive(Debug, Subcommand)]
@@ -351,6 +352,13 @@ async fn command(role: &Role, command: Command) -> anyhow::Result<()> {
             let check = swf_db::check(&role.database().await?, &swf_tools::tables::SCHEMA).await?;
             println!("{check}");
             if check.can_run() { Ok(()) } else { anyhow::bail!("swf cannot run on this database") }
+        }
+        Command::Db(DbCommand::Seed { what: Seed::Demo, .. }) => {
+            let db = role.database().await?;
+            swf_db::migrate(&db, &swf_tools::tables::SCHEMA).await?;
+            swf_tools::sample::fill(&db, swf_tools::Clock::System.now()).await?;
+            println!("{}: filled with a sample testbed", db.url());
+            Ok(())
         }
         Command::Db(DbCommand::Seed { what: Seed::Panda, jobs }) => role.seed_panda(jobs).await,
         Command::Token(command) => token(role, command).await,

@@ -19,7 +19,7 @@ fn sample(app: &HashMap<&str, Value>, resource: &Resource, field: &Field, n: usi
         (_, Kind::SmallInt | Kind::Integer | Kind::BigInt) => json!(100 + n),
         (_, Kind::Double) => json!(n as f64 + 0.5),
         (_, Kind::Numeric(..)) => json!(format!("{n}.25")),
-        (_, Kind::Boolean) => json!(n % 2 == 0),
+        (_, Kind::Boolean) => json!(n.is_multiple_of(2)),
         (_, Kind::Time) => json!(format!("2026-11-22T10:00:{:02}.123456-05:00", n % 60)),
         (_, Kind::Uuid) => json!(uuid::Uuid::new_v4().to_string()),
         (_, Kind::Inet) => json!(format!("10.0.0.{}", n % 250)),

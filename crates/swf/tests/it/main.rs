@@ -1,7 +1,6 @@
 //! The binary as users run it: real processes, real broker, real database.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "tests"
