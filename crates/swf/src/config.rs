@@ -165,11 +165,15 @@ impl Default for Broker {
 pub struct Auth {
     /// What callers without credentials may do: none, read, write or control. `auto`: control when the server listens on loopback only, else read.
     pub anonymous: String,
+    /// Every token may control workflows and agents; otherwise staff accounts and `controllers` only.
+    pub any_token_controls: bool,
+    /// Accounts that may control workflows and agents.
+    pub controllers: Vec<String>,
 }
 
 impl Default for Auth {
     fn default() -> Auth {
-        Auth { anonymous: "auto".into() }
+        Auth { anonymous: "auto".into(), any_token_controls: true, controllers: Vec::new() }
     }
 }
 

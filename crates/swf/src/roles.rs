@@ -285,7 +285,13 @@ impl Role {
     }
 
     fn auth_config(&self) -> anyhow::Result<swf_server::auth::Config> {
-        Ok(swf_server::auth::Config { anonymous: self.anonymous()?, ..Default::default() })
+        let section = &self.loaded.config.auth;
+        Ok(swf_server::auth::Config {
+            anonymous: self.anonymous()?,
+            any_token_controls: section.any_token_controls,
+            controllers: section.controllers.clone(),
+            ..Default::default()
+        })
     }
 
     /// The host of the public address counts as ours.
