@@ -33,12 +33,20 @@ pub async fn call(role: &Role, name: &str, arguments: Value) -> anyhow::Result<V
     // A person waits: one try.
     let config = swf_client::ClientConfig { patience: Duration::ZERO, timeout: WAIT, ..role.monitor()? };
     let client = swf_client::Client::new(&config)?;
-    client.call_tool(name, arguments).await.map_err(|e| match role.files.running() {
-        Some(_) => anyhow::anyhow!("{e}"),
-        None => {
+    client.call_tool(name, arguments).await.map_err(|e| match (problem(&e), role.files.running()) {
+        (Some(detail), _) => anyhow::anyhow!("{name}: {detail}"),
+        (None, Some(_)) => anyhow::anyhow!("{e}"),
+        (None, None) => {
             anyhow::anyhow!("{e}; nothing runs from {}, start it with `swf up`", role.files.root().display())
         }
     })
+}
+
+/// The sentence of a refusal, without the frame it came in.
+fn problem(error: &swf_client::Error) -> Option<String> {
+    let swf_client::Error::Status { words, .. } = error else { return None };
+    let problem: Value = serde_json::from_str(words).ok()?;
+    Some(problem.get("detail")?.as_str()?.to_owned())
 }
 
 /// The registered tools for people.
