@@ -112,13 +112,7 @@ async fn keep(service: &Service, batch: &[Delivery], feed: &Feed, shutdown: &Can
                 }
                 return true;
             }
-            Err(e) if transient(&e) => {
-                tracing::warn!("messages wait for the database: {e}");
-                tokio::select! {
-                    () = shutdown.cancelled() => return false,
-                    () = tokio::time::sleep(RETRY) => {}
-                }
-            }
+            Err(e) if transient(&e) => tracing::warn!("messages wait for the database: {e}"),
             // One message poisons the batch: each gets a transaction of its own.
             Err(e) if batch.len() > 1 => {
                 tracing::warn!("a batch of {} messages failed ({e}); storing them one by one", batch.len());
@@ -130,15 +124,16 @@ async fn keep(service: &Service, batch: &[Delivery], feed: &Feed, shutdown: &Can
                 return true;
             }
             Err(e) => {
-                for delivery in batch {
-                    if let Err(e) = bury(service, delivery, &describe(&e)).await {
-                        tracing::warn!("a dead letter could not be stored: {e}");
-                        tokio::time::sleep(RETRY).await;
-                        continue;
-                    }
+                let Some(delivery) = batch.first() else { return true };
+                match bury(service, delivery, &describe(&e)).await {
+                    Ok(()) => return true,
+                    Err(e) => tracing::warn!("a dead letter could not be stored: {e}; it is tried again"),
                 }
-                return true;
             }
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return false,
+            () = tokio::time::sleep(RETRY) => {}
         }
     }
 }
