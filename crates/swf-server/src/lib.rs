@@ -57,11 +57,13 @@ impl Server {
             .merge(pages::router(self.app.clone()))
             .merge(sse::router(self.app.clone()))
             .merge(openapi::router())
+            .merge(auth::metadata_router(self.app.clone()))
             .merge(observe::router(service.clone(), metrics.clone()));
         let router = match self.prefix.as_str() {
             "" => inner,
             prefix => Router::new()
                 .nest(prefix, inner)
+                .merge(auth::metadata_router(self.app.clone()))
                 .merge(pages::entrance(self.app.clone(), prefix))
                 .merge(observe::router(service.clone(), metrics)),
         };

@@ -209,18 +209,6 @@ impl Role {
         })
     }
 
-    /// What anonymous callers may do.
-    fn anonymous(&self) -> anyhow::Result<Option<Scope>> {
-        let word = self.loaded.config.auth.anonymous.as_str();
-        Ok(match word {
-            "none" => None,
-            "auto" if self.listen()?.ip().is_loopback() => Some(Scope::Control),
-            "auto" => Some(Scope::Read),
-            "read" | "write" | "control" => word.parse().ok(),
-            _ => bail!("auth.anonymous = {word:?} is not one of auto, none, read, write, control"),
-        })
-    }
-
     /// The tools with database and broker. `name` tells connections of one process from another's.
     pub async fn service(&self, broker: &swf_stomp::Client) -> anyhow::Result<Arc<Service>> {
         let service = Service {
@@ -282,16 +270,6 @@ impl Role {
 
     fn rest_config(&self, service: &Service) -> swf_server::rest::Config {
         swf_server::rest::Config { zone: service.settings.time_zone, ..Default::default() }
-    }
-
-    fn auth_config(&self) -> anyhow::Result<swf_server::auth::Config> {
-        let section = &self.loaded.config.auth;
-        Ok(swf_server::auth::Config {
-            anonymous: self.anonymous()?,
-            any_token_controls: section.any_token_controls,
-            controllers: section.controllers.clone(),
-            ..Default::default()
-        })
     }
 
     /// The host of the public address counts as ours.

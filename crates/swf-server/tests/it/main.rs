@@ -12,6 +12,7 @@ mod blackbox;
 mod harness;
 mod mcp;
 mod mcp_clients;
+mod oauth;
 mod openapi;
 mod pages;
 mod pages_app;
