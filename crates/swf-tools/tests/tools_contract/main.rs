@@ -6,6 +6,7 @@ mod answers;
 mod control;
 mod every;
 mod overview;
+mod prompts;
 mod random;
 mod recorded;
 mod support;
