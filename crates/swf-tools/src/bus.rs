@@ -34,6 +34,12 @@ impl Bus {
         self.client.status().borrow().clone()
     }
 
+    /// Messages of a destination, as long as the result is kept.
+    pub async fn listen_to(&self, destination: &str) -> Result<swf_stomp::Subscription, swf_stomp::Error> {
+        let subscribe = Subscribe { ack: AckMode::Auto, ..Subscribe::to(destination) };
+        self.client.subscribe(subscribe).await
+    }
+
     /// Sends a JSON object; returns when the broker has confirmed it.
     pub async fn send(
         &self,

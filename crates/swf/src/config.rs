@@ -31,6 +31,8 @@ pub struct Config {
     pub manager: Manager,
     /// MCP.
     pub mcp: Mcp,
+    /// How long rows are kept.
+    pub retention: Retention,
 }
 
 /// `[server]`
@@ -140,6 +142,10 @@ pub struct Broker {
     pub topic: String,
     /// Name of the monitor's durable subscription.
     pub durable_name: String,
+    /// Embedded broker: days after which a durable subscription without its subscriber ends; 0 keeps it for ever. The monitor's own never ends.
+    pub durable_days: u32,
+    /// Embedded broker: such a subscription ends sooner when its backlog reaches this share of the broker's limits, percent; 0 refuses senders instead.
+    pub durable_backlog_percent: u32,
 }
 
 impl Default for Broker {
@@ -155,6 +161,8 @@ impl Default for Broker {
             vhost: String::new(),
             topic: "/topic/epictopic".into(),
             durable_name: "swf-monitor".into(),
+            durable_days: 7,
+            durable_backlog_percent: 80,
         }
     }
 }
@@ -239,6 +247,56 @@ impl Default for Mcp {
             toolsets: sets.map(str::to_owned).to_vec(),
             read_only: false,
             max_sessions: 1000,
+        }
+    }
+}
+
+/// `[retention]`: days that rows are kept; 0 keeps them for ever.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// Log records.
+    pub log_days: u32,
+    /// Captured messages.
+    pub message_days: u32,
+    /// Events of runs.
+    pub state_event_days: u32,
+    /// Identities of captured messages, by which repeated deliveries are known.
+    pub message_uid_days: u32,
+    /// Calls of tools that change something.
+    pub audit_days: u32,
+    /// Messages that could not be stored.
+    pub dead_letter_days: u32,
+    /// In a database that Django made, its log records, messages and events expire too; otherwise only swf's own tables.
+    pub django_tables: bool,
+}
+
+impl Default for Retention {
+    fn default() -> Retention {
+        let usual = swf_tools::retention::Policy::default();
+        Retention {
+            log_days: usual.logs,
+            message_days: usual.messages,
+            state_event_days: usual.state_events,
+            message_uid_days: usual.message_uids,
+            audit_days: usual.audit,
+            dead_letter_days: usual.dead_letters,
+            django_tables: usual.django_tables,
+        }
+    }
+}
+
+impl Retention {
+    /// As the database's side reads it.
+    pub fn policy(&self) -> swf_tools::retention::Policy {
+        swf_tools::retention::Policy {
+            logs: self.log_days,
+            messages: self.message_days,
+            state_events: self.state_event_days,
+            message_uids: self.message_uid_days,
+            audit: self.audit_days,
+            dead_letters: self.dead_letter_days,
+            django_tables: self.django_tables,
         }
     }
 }

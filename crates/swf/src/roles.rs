@@ -275,6 +275,7 @@ impl Role {
                 view: self.view()?,
             },
             capture: Some((capture, ingest::Config { destination: section.topic.clone(), durable })),
+            retention: self.loaded.config.retention.policy(),
         };
         tracing::info!("serving {} on {}", self.url()?, listener.local_addr()?);
         server.run(listener, shutdown).await
@@ -315,11 +316,18 @@ impl Role {
         config.data_file = Some(self.files.path("broker.sqlite3"));
         let bare = section.topic.trim_start_matches("/topic/").to_owned();
         config.multicast.insert(bare);
+        config.kept_clients.insert(section.durable_name.clone());
+        let days = u64::from(section.durable_days);
+        config.limits.durable_idle = (days > 0).then(|| Duration::from_secs(days * 24 * 3600));
+        config.limits.durable_share = match section.durable_backlog_percent {
+            0 => usize::MAX,
+            percent => usize::try_from(percent).unwrap_or(usize::MAX),
+        };
         let broker = swf_stomp::Broker::start(config).await.with_context(|| {
             format!("cannot run the broker on {listen}; free the port or set broker.port (ACTIVEMQ_PORT)")
         })?;
         tracing::info!("message broker on {}", broker.addr());
-        shutdown.cancelled().await;
+        tell_status(&broker, shutdown).await;
         broker.shutdown().await;
         Ok(())
     }
@@ -397,6 +405,25 @@ impl Role {
         config.variables = std::env::vars().collect();
         config.logs = logs;
         swf_agents::run_agent(kind, config, shutdown).await
+    }
+}
+
+/// How often the embedded broker tells its figures.
+const TELL: Duration = Duration::from_secs(10);
+
+/// Tells the broker's figures from time to time, until `shutdown`.
+async fn tell_status(broker: &swf_stomp::Broker, shutdown: CancellationToken) {
+    use swf_server::broker_status::{Status, TOPIC};
+    let mut ticks = tokio::time::interval(TELL);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let told = serde_json::to_vec(&Status::of(&broker.stats()));
+        if let Err(e) = told.map_err(anyhow::Error::from).and_then(|text| Ok(broker.send(TOPIC, text)?)) {
+            tracing::debug!("the broker's figures could not be told: {e}");
+        }
     }
 }
 

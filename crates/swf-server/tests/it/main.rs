@@ -9,6 +9,7 @@
 )]
 
 mod blackbox;
+mod broker_status;
 mod harness;
 mod mcp;
 mod mcp_clients;
@@ -22,6 +23,7 @@ mod rest_agents;
 mod rest_auth;
 mod rest_pcs;
 mod rest_records;
+mod retention;
 mod rig;
 mod scripts;
 mod sse;

@@ -68,6 +68,7 @@ impl Rig {
             prefix: "/swf-monitor".into(),
             mcp: wishes.mcp,
             capture: Some((Client::start(capture), capture_config)),
+            retention: Default::default(),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/swf-monitor", listener.local_addr().unwrap());
