@@ -49,6 +49,8 @@ pub struct Server {
     pub time_zone: String,
     /// An agent without a heartbeat for so many seconds is not alive.
     pub stale_after_seconds: u64,
+    /// Running executions of the Python testbed are closed when neither their runner nor a message of theirs was heard for so many minutes (10 at least); 0 leaves them open.
+    pub lost_after_minutes: u64,
     /// No tool answer is longer than this many bytes.
     pub answer_ceiling_bytes: usize,
 }
@@ -61,6 +63,7 @@ impl Default for Server {
             public_url: String::new(),
             time_zone: "America/New_York".into(),
             stale_after_seconds: 300,
+            lost_after_minutes: 30,
             answer_ceiling_bytes: 100_000,
         }
     }

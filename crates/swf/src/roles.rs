@@ -203,6 +203,11 @@ impl Role {
             swf_home: std::env::var_os("SWF_HOME").filter(|h| !h.is_empty()).map(PathBuf::from),
             testbed_config: Some(testbed_config),
             stale_after: Duration::from_secs(server.stale_after_seconds.max(30)),
+            lost_after: match server.lost_after_minutes {
+                0 => None,
+                // Shorter than the limit for heartbeats would call the living lost.
+                minutes => Some(Duration::from_secs(minutes * 60).max(Duration::from_secs(600))),
+            },
             answer_ceiling: server.answer_ceiling_bytes.max(4_000),
             topic: self.loaded.config.broker.topic.clone(),
             reply_timeout: Duration::from_secs(10),

@@ -27,3 +27,4 @@ mod retention;
 mod rig;
 mod scripts;
 mod sse;
+mod upkeep;
