@@ -139,6 +139,7 @@ async fn keep(service: &Service, batch: &[Delivery], feed: &Feed, shutdown: &Can
                 }
             }
         }
+        count("retried", batch.len());
         tokio::select! {
             () = shutdown.cancelled() => return false,
             () = tokio::time::sleep(RETRY) => {}

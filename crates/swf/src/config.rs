@@ -145,6 +145,10 @@ pub struct Broker {
     pub topic: String,
     /// Name of the monitor's durable subscription.
     pub durable_name: String,
+    /// Key shared by monitor, runners and agent managers: commands are signed with it. Empty: they are not signed.
+    pub command_key: String,
+    /// Runners and agent managers refuse commands without a good signature. Senders of the Python testbed cannot sign.
+    pub require_signed: bool,
     /// Embedded broker: days after which a durable subscription without its subscriber ends; 0 keeps it for ever. The monitor's own never ends.
     pub durable_days: u32,
     /// Embedded broker: such a subscription ends sooner when its backlog reaches this share of the broker's limits, percent; 0 refuses senders instead.
@@ -164,6 +168,8 @@ impl Default for Broker {
             vhost: String::new(),
             topic: "/topic/epictopic".into(),
             durable_name: "swf-monitor".into(),
+            command_key: String::new(),
+            require_signed: false,
             durable_days: 7,
             durable_backlog_percent: 80,
         }
@@ -452,7 +458,7 @@ impl Loaded {
 fn shown(path: &str, value: &Value) -> String {
     match (path, value) {
         (_, Value::String(s)) if s.is_empty() => "\"\"".into(),
-        ("broker.password", _) => "\"(hidden)\"".into(),
+        ("broker.password" | "broker.command_key", _) => "\"(hidden)\"".into(),
         ("database.url" | "panda.url", Value::String(url)) => format!("{:?}", swf_db::without_password(url)),
         _ => value.to_string(),
     }

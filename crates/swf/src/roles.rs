@@ -84,6 +84,22 @@ impl Role {
         Ok(config)
     }
 
+    fn signer(&self) -> Option<swf_stomp::Signer> {
+        swf_stomp::Signer::new(&self.loaded.config.broker.command_key)
+    }
+
+    /// Which commands runners and agent managers obey.
+    fn trust(&self) -> anyhow::Result<swf_agents::Trust> {
+        let trust =
+            swf_agents::Trust { signer: self.signer(), required: self.loaded.config.broker.require_signed };
+        if trust.required && trust.signer.is_none() {
+            bail!(
+                "broker.require_signed is set without broker.command_key; set the key that all parties share"
+            );
+        }
+        Ok(trust)
+    }
+
     /// The monitor's address and the local token, for agents and commands.
     pub fn monitor(&self) -> anyhow::Result<swf_client::ClientConfig> {
         let token = match std::env::var("SWF_API_TOKEN") {
@@ -231,7 +247,7 @@ impl Role {
         let service = Service {
             db: self.database().await?,
             panda: self.panda().await?,
-            bus: Some(Bus::new(broker.clone())),
+            bus: Some(Bus::new(broker.clone()).signing(self.signer())),
             clock: Clock::System,
             settings: self.settings()?,
             sources: Default::default(),
@@ -376,6 +392,10 @@ impl Role {
             monitor: self.monitor()?,
             backend,
             heartbeat: Duration::from_secs(30),
+            trust: self.trust()?,
+            supervisor: std::env::var(swf_agents::supervise::PARENT_VARIABLE)
+                .ok()
+                .and_then(|p| p.parse().ok()),
             user,
         };
         swf_agents::manager::run_manager(config, shutdown).await
@@ -409,6 +429,7 @@ impl Role {
         config.topic = self.loaded.config.broker.topic.clone();
         config.variables = std::env::vars().collect();
         config.logs = logs;
+        config.trust = self.trust()?;
         swf_agents::run_agent(kind, config, shutdown).await
     }
 }

@@ -10,6 +10,7 @@
 
 mod blackbox;
 mod broker_status;
+mod capture;
 mod harness;
 mod mcp;
 mod mcp_clients;
