@@ -11,10 +11,12 @@ pub mod kinds;
 pub mod logs;
 pub mod manager;
 pub mod supervise;
+mod trust;
 pub mod workflow;
 
 pub use agent::{Config, Kind, run_agent, shutdown_on_signals};
 pub use config::{ConfigError, RunRequest, Sources, Testbed, WorkflowListing};
+pub use trust::Trust;
 
 /// The time now as agents write it: UTC with offset and microseconds.
 pub fn now() -> String {

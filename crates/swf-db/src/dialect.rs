@@ -103,6 +103,16 @@ impl Dialect {
         }
     }
 
+    /// A JSON object of expressions; names must be plain.
+    pub fn json_object(self, members: &[(&str, &str)]) -> String {
+        let function = match self.0 {
+            Engine::Postgres => "jsonb_build_object",
+            Engine::Sqlite => "json_object",
+        };
+        let members: Vec<String> = members.iter().map(|(name, value)| format!("'{name}', {value}")).collect();
+        format!("{function}({})", members.join(", "))
+    }
+
     /// The address in an `inet` column, without its mask.
     pub fn inet_text(self, column: &str) -> String {
         match self.0 {

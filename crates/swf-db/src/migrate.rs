@@ -79,6 +79,12 @@ impl fmt::Display for Report {
     }
 }
 
+/// Who made the shared tables of a database.
+pub async fn owner(db: &Db) -> Result<Owner, Error> {
+    let found: Vec<String> = db.fetch_all(&catalog::existing(db.engine(), &[DJANGO_LEDGER])).await?;
+    Ok(if found.is_empty() { Owner::Swf } else { Owner::Django })
+}
+
 /// Brings a database to the newest version of the schema. Does nothing to one that is there already.
 pub async fn migrate(db: &Db, schema: &Schema) -> Result<Report, Error> {
     let engine = db.engine();

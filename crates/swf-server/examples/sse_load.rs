@@ -66,6 +66,7 @@ async fn serve(clients: usize, messages: usize) {
         prefix: String::new(),
         mcp: mcp::Config::default(),
         capture: Some((capture, capture_config)),
+        retention: Default::default(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address").to_string();

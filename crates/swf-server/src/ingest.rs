@@ -81,6 +81,7 @@ pub async fn run(
 
 /// Subscribes, for as long as it takes: a broker may hold the subscription of an earlier life for a while.
 async fn subscribed(client: &Client, config: &Config, shutdown: &CancellationToken) -> Option<Subscription> {
+    let mut told = String::new();
     loop {
         let subscribe = Subscribe {
             ack: AckMode::ClientIndividual,
@@ -90,7 +91,14 @@ async fn subscribed(client: &Client, config: &Config, shutdown: &CancellationTok
         };
         match client.subscribe(subscribe).await {
             Ok(subscription) => return Some(subscription),
-            Err(e) => tracing::warn!("cannot capture {} yet: {e}", config.destination),
+            Err(e) => {
+                // Another replica may capture for days.
+                let why = e.to_string();
+                if why != told {
+                    tracing::warn!("cannot capture {} yet: {why}; it is tried again", config.destination);
+                    told = why;
+                }
+            }
         }
         tokio::select! {
             () = shutdown.cancelled() => return None,
@@ -131,6 +139,7 @@ async fn keep(service: &Service, batch: &[Delivery], feed: &Feed, shutdown: &Can
                 }
             }
         }
+        count("retried", batch.len());
         tokio::select! {
             () = shutdown.cancelled() => return false,
             () = tokio::time::sleep(RETRY) => {}

@@ -4,6 +4,7 @@
 
 pub mod app;
 pub mod auth;
+pub mod broker_status;
 pub mod ingest;
 pub mod mcp;
 pub mod observe;
@@ -11,6 +12,7 @@ pub mod openapi;
 pub mod pages;
 pub mod problem;
 pub mod rest;
+pub mod retention;
 pub mod sse;
 pub mod upkeep;
 
@@ -39,6 +41,8 @@ pub struct Server {
     pub mcp: mcp::Config,
     /// The connection on which messages are captured, and what is captured.
     pub capture: Option<(swf_stomp::Client, ingest::Config)>,
+    /// How long rows are kept.
+    pub retention: swf_tools::retention::Policy,
 }
 
 /// Connections that are still busy this long after shutdown are cut.
@@ -79,6 +83,8 @@ impl Server {
             ));
         }
         tasks.spawn(sse::run(self.app.clone(), shutdown.clone()));
+        tasks.spawn(broker_status::run(service.clone(), shutdown.clone()));
+        tasks.spawn(retention::run(service.clone(), self.retention, shutdown.clone()));
         tasks.spawn(upkeep::run(service, sessions, shutdown.clone()));
         serve_http(listener, router, shutdown.clone()).await?;
         shutdown.cancel();

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use swf_db::{Error, Json, Sql};
 use swf_tools::Service;
-use swf_tools::liveness::{AgentRow, COLUMNS};
+use swf_tools::liveness::{AgentRow, COLUMNS, RUNNER_TYPES};
 use tokio_util::sync::CancellationToken;
 
 /// Time between two rounds.
@@ -49,49 +49,104 @@ async fn round(service: &Service) -> Result<(), Error> {
     Ok(())
 }
 
-/// Agents without a heartbeat within the limit become EXITED.
+/// Agents without a heartbeat within the limit become EXITED; what they said last stays in their metadata under
+/// `before_exit`. swf itself works out who lives when it is asked; the columns are written because the clients
+/// of the original read them as they are (`testbed status` lists agents whose `operational_state` is not
+/// EXITED).
 pub async fn mark_silent(service: &Service) -> Result<u64, Error> {
     let now = service.clock.now();
-    let sql =
-        Sql::new("UPDATE swf_systemagent SET status = 'EXITED', operational_state = 'EXITED', updated_at =")
-            .with(
-                "? WHERE last_heartbeat < ? AND NOT (status = 'EXITED' AND operational_state = 'EXITED')",
-                [now.into(), (now - service.settings.stale_after).into()],
-            );
+    let dialect = service.db.dialect();
+    let last = dialect.json_object(&[
+        ("marked_at", "?"),
+        ("operational_state", "operational_state"),
+        ("status", "status"),
+    ]);
+    let kept = dialect.json_merged("metadata", &dialect.json_object(&[("before_exit", &last)]));
+    let sql = Sql::new(format!(
+        "UPDATE swf_systemagent SET metadata = {kept}, status = 'EXITED', operational_state = 'EXITED', \
+         updated_at ="
+    ))
+    .with(
+        "? WHERE last_heartbeat < ? AND NOT (status = 'EXITED' AND operational_state = 'EXITED')",
+        [swf_tools::time::iso(now).into(), now.into(), (now - service.settings.stale_after).into()],
+    );
     service.db.execute(&sql).await
 }
 
 #[derive(Deserialize)]
 struct Running {
     execution_id: String,
+    namespace: Option<String>,
     performance_metrics: Json,
 }
 
-/// Closes running executions whose recorded runner is gone for good; returns their ids.
+/// Closes running executions whose runner is gone for good; returns their ids.
 pub async fn lost_executions(service: &Service) -> Result<Vec<String>, Error> {
     let now = service.clock.now();
     let sql = Sql::new(
-        "SELECT execution_id, performance_metrics FROM swf_workflow_executions WHERE status = 'running' AND \
-         start_time <",
+        "SELECT execution_id, namespace, performance_metrics FROM swf_workflow_executions WHERE \
+         status = 'running' AND start_time <",
     )
     .with("? ORDER BY start_time LIMIT 100", [(now - GRACE).into()]);
     let mut closed = Vec::new();
     for running in service.db.fetch_all::<Running>(&sql).await? {
-        let Some(runner) = running.performance_metrics.0.get("runner").and_then(Value::as_str) else {
-            continue;
+        let named = running.performance_metrics.0.get("runner").and_then(Value::as_str);
+        let reason = match named {
+            Some(runner) => gone_runner(service, runner).await?,
+            None => gone_unnamed(service, &running).await?,
         };
-        let agent = Sql::new(format!("SELECT {COLUMNS} FROM swf_systemagent WHERE instance_name ="))
-            .with("?", [runner.into()]);
-        let agent: Option<AgentRow> = service.db.fetch_optional(&agent).await?;
-        if !gone(service, agent.as_ref()) {
-            continue;
-        }
-        let reason = format!("the runner {runner} was lost");
+        let Some(reason) = reason else { continue };
         if close(service, &running, &reason).await? {
             closed.push(running.execution_id);
         }
     }
     Ok(closed)
+}
+
+/// Why the runner that an execution names counts as gone, if it does.
+async fn gone_runner(service: &Service, runner: &str) -> Result<Option<String>, Error> {
+    let agent = Sql::new(format!("SELECT {COLUMNS} FROM swf_systemagent WHERE instance_name ="))
+        .with("?", [runner.into()]);
+    let agent: Option<AgentRow> = service.db.fetch_optional(&agent).await?;
+    Ok(gone(service, agent.as_ref()).then(|| format!("the runner {runner} was lost")))
+}
+
+/// The same for an execution that names none, as those of the Python testbed: its runner is who sent its
+/// messages, else any runner of its namespace. Without a runner that ever said a word nothing is concluded.
+async fn gone_unnamed(service: &Service, running: &Running) -> Result<Option<String>, Error> {
+    let Some(limit) = service.settings.lost_after else { return Ok(None) };
+    let since = service.clock.now() - limit;
+    let id = running.execution_id.as_str();
+    let recent = Sql::new("SELECT 1 FROM swf_workflow_executions WHERE execution_id = ?").with(
+        "AND (start_time >= ? OR EXISTS (SELECT 1 FROM swf_workflow_messages WHERE execution_id = ? AND \
+         sent_at >= ?))",
+        [id.into(), since.into(), id.into(), since.into()],
+    );
+    if !service.db.rows(&recent).await?.is_empty() {
+        return Ok(None);
+    }
+    let mut runners = runners_by(
+        service,
+        "instance_name IN (SELECT sender_agent FROM swf_workflow_messages WHERE execution_id = ?)",
+        id,
+    )
+    .await?;
+    if let (true, Some(namespace)) = (runners.is_empty(), &running.namespace) {
+        runners = runners_by(service, "namespace = ?", namespace).await?;
+    }
+    let silent = |agent: &AgentRow| agent.last_heartbeat.is_none_or(|t| t < since);
+    if runners.is_empty() || !runners.iter().all(silent) {
+        return Ok(None);
+    }
+    let names: Vec<&str> = runners.iter().map(|r| r.instance_name.as_str()).collect();
+    let minutes = limit.as_secs() / 60;
+    Ok(Some(format!("no sign of life of it and of its runner ({}) for {minutes} minutes", names.join(", "))))
+}
+
+async fn runners_by(service: &Service, condition: &str, value: &str) -> Result<Vec<AgentRow>, Error> {
+    let mut sql = Sql::new(format!("SELECT {COLUMNS} FROM swf_systemagent"));
+    sql.and_in("lower(agent_type)", RUNNER_TYPES.iter().map(|t| (*t).into())).and(condition, [value.into()]);
+    service.db.fetch_all(&sql).await
 }
 
 /// Not heard for the grace time, whether it said good-bye or not.

@@ -14,6 +14,7 @@ mod client;
 mod codec;
 mod error;
 mod frame;
+mod signature;
 
 pub use broker::{BareNames, Broker, BrokerConfig, BrokerLimits, DestinationStats, Stats};
 pub use client::{
@@ -23,3 +24,4 @@ pub use client::{
 pub use codec::{Codec, FrameError, Limits, encode};
 pub use error::Error;
 pub use frame::{Frame, Headers, Version};
+pub use signature::{SIGNATURE, SIGNED_AT, Signer};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
-use swf_stomp::{AckMode, Client, Message, Subscribe};
+use swf_stomp::{AckMode, Client, Message, Signer, Subscribe};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -18,20 +18,33 @@ pub struct Bus {
     client: Client,
     reply_to: Arc<str>,
     waiting: Arc<Mutex<HashMap<String, oneshot::Sender<Value>>>>,
+    signer: Option<Signer>,
 }
 
 impl Bus {
     /// Uses `client`; answers to requests come to a queue whose name is unique to this process.
     pub fn new(client: Client) -> Bus {
         let reply_to: Arc<str> = format!("/queue/swf.replies.{}", Uuid::new_v4().simple()).into();
-        let bus = Bus { client, reply_to, waiting: Arc::default() };
+        let bus = Bus { client, reply_to, waiting: Arc::default(), signer: None };
         tokio::spawn(bus.clone().listen());
         bus
+    }
+
+    /// Signs what goes to queues, that is commands.
+    #[must_use]
+    pub fn signing(self, signer: Option<Signer>) -> Bus {
+        Bus { signer, ..self }
     }
 
     /// Whether the broker is connected now, and what it last said when not.
     pub fn status(&self) -> swf_stomp::Status {
         self.client.status().borrow().clone()
+    }
+
+    /// Messages of a destination, as long as the result is kept.
+    pub async fn listen_to(&self, destination: &str) -> Result<swf_stomp::Subscription, swf_stomp::Error> {
+        let subscribe = Subscribe { ack: AckMode::Auto, ..Subscribe::to(destination) };
+        self.client.subscribe(subscribe).await
     }
 
     /// Sends a JSON object; returns when the broker has confirmed it.
@@ -56,6 +69,9 @@ impl Bus {
         }
         for (name, value) in headers {
             message = message.with(*name, value.clone());
+        }
+        if let Some(signer) = self.signer.as_ref().filter(|_| destination.starts_with("/queue/")) {
+            message = signer.sign(message);
         }
         self.client.send(message).await.map_err(|e| Error::Unavailable {
             what: format!("the broker did not confirm the message to {destination}: {e}; try again"),

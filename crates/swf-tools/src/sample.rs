@@ -306,7 +306,7 @@ impl Sample<'_, '_> {
             ("substate", "physics".into()),
             ("target_worker_count", 4.into()),
             ("active_worker_count", i64::from(open).into()),
-            ("stf_samples_received", (FILES * TF_FILES).into()),
+            ("stf_samples_received", FILES.into()),
             ("slices_created", made.into()),
             ("slices_completed", made.into()),
             ("state_changed_at", self.ago(age - length).into()),

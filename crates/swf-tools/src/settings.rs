@@ -20,6 +20,9 @@ pub struct Settings {
     pub testbed_config: Option<(PathBuf, &'static str)>,
     /// An agent without a heartbeat for this long is not alive (one limit for everything).
     pub stale_after: Duration,
+    /// A running execution whose runner does not name itself in it (those of the Python testbed) and gave no
+    /// sign of life for this long is closed; `None`: never.
+    pub lost_after: Option<Duration>,
     /// No answer is longer than this many bytes; rows are cut whole and the answer says so.
     pub answer_ceiling: usize,
     /// Topic that the monitor captures.
@@ -37,6 +40,7 @@ impl Default for Settings {
             swf_home: None,
             testbed_config: None,
             stale_after: Duration::from_secs(300),
+            lost_after: Some(Duration::from_secs(1800)),
             answer_ceiling: 100_000,
             topic: "/topic/epictopic".into(),
             reply_timeout: Duration::from_secs(10),

@@ -1,5 +1,7 @@
 //! Times as tools read and write them.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use chrono::{DateTime, LocalResult, NaiveDate, NaiveDateTime, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 use schemars::JsonSchema;
@@ -23,6 +25,26 @@ pub fn iso(time: DateTime<Utc>) -> String {
     time.format(form).to_string()
 }
 
+/// Seconds between two warnings about times without offset.
+const WARN_EVERY: i64 = 60;
+
+/// Counts a time without offset (`swf_naive_times_total`) and warns of it, once a minute at most: its sender
+/// may mean another zone.
+pub(crate) fn naive_seen(text: &str, zone: Tz) {
+    static LAST: AtomicI64 = AtomicI64::new(0);
+    metrics::counter!("swf_naive_times_total").increment(1);
+    let now = Utc::now().timestamp();
+    let last = LAST.load(Ordering::Relaxed);
+    if now - last >= WARN_EVERY
+        && LAST.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    {
+        tracing::warn!(
+            "a time without offset, {text:?}, is read as a time of {zone}; senders should write the offset \
+             (further ones are counted in swf_naive_times_total)"
+        );
+    }
+}
+
 /// Reads an ISO 8601 time. Without an offset it is taken in `zone`; a time that the zone's clock change
 /// skips or repeats is refused.
 pub fn parse_time(field: &str, text: &str, zone: Tz) -> Result<DateTime<Utc>, Error> {
@@ -44,6 +66,7 @@ pub fn parse_time(field: &str, text: &str, zone: Tz) -> Result<DateTime<Utc>, Er
             format!("'{text}' is not an ISO 8601 time such as 2026-01-13T11:00:00Z"),
         ));
     };
+    naive_seen(text, zone);
     match zone.from_local_datetime(&naive) {
         LocalResult::Single(time) => Ok(time.with_timezone(&Utc)),
         LocalResult::Ambiguous(a, b) => Err(Error::invalid(

@@ -212,7 +212,15 @@ async fn what_is_made_on_postgres_is_what_the_contract_states_column_by_column()
         let own: Vec<String> = db.fetch_all(&sql).await.unwrap();
         assert_eq!(
             own,
-            ["swfx_audit", "swfx_dead_letter", "swfx_mcp_session", "swfx_message_uid", "swfx_migration"]
+            [
+                "swfx_audit",
+                "swfx_dead_letter",
+                "swfx_lease",
+                "swfx_mcp_session",
+                "swfx_message_uid",
+                "swfx_migration",
+                "swfx_task_snapshot"
+            ]
         );
         for (table, column, sequence) in [
             ("swf_systemagent", "id", "monitor_app_systemagent_id_seq"),
@@ -316,7 +324,17 @@ async fn on_a_database_of_django_nothing_of_its_own_changes_and_swf_can_run() {
 
         let report = migrate(&db, &SCHEMA).await.unwrap();
         assert_eq!(report.owner, Owner::Django);
-        assert_eq!(report.tables, ["swfx_dead_letter", "swfx_message_uid", "swfx_audit", "swfx_mcp_session"]);
+        assert_eq!(
+            report.tables,
+            [
+                "swfx_dead_letter",
+                "swfx_message_uid",
+                "swfx_audit",
+                "swfx_mcp_session",
+                "swfx_lease",
+                "swfx_task_snapshot"
+            ]
+        );
         assert!(report.added.is_empty(), "{report}");
         migrate(&db, &SCHEMA).await.unwrap();
         assert_eq!(dump(&db).await, before);

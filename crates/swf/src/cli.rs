@@ -134,6 +134,12 @@ enum DbCommand {
     Migrate,
     /// Compare the database with what swf needs
     Check,
+    /// Delete rows that were kept long enough, as [retention] says; a running monitor does so by itself
+    Prune {
+        /// Only say what would go
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Fill an empty database with made-up rows to try things on
     Seed {
         /// panda: a synthetic production for the panda_* tools; demo: a small testbed with a past
@@ -361,6 +367,7 @@ async fn command(role: &Role, command: Command) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Db(DbCommand::Seed { what: Seed::Panda, jobs }) => role.seed_panda(jobs).await,
+        Command::Db(DbCommand::Prune { dry_run }) => crate::prune::run(role, dry_run).await,
         Command::Token(command) => token(role, command).await,
         Command::Bench(BenchCommand::Panda { jobs, url, quick }) => {
             let plans = swf_tools::panda::bench::Plans { url, jobs, naive: !quick };

@@ -33,6 +33,8 @@ pub struct Config {
     pub manager: Manager,
     /// MCP.
     pub mcp: Mcp,
+    /// How long rows are kept.
+    pub retention: Retention,
 }
 
 /// `[server]`
@@ -49,6 +51,8 @@ pub struct Server {
     pub time_zone: String,
     /// An agent without a heartbeat for so many seconds is not alive.
     pub stale_after_seconds: u64,
+    /// Running executions of the Python testbed are closed when neither their runner nor a message of theirs was heard for so many minutes (10 at least); 0 leaves them open.
+    pub lost_after_minutes: u64,
     /// No tool answer is longer than this many bytes.
     pub answer_ceiling_bytes: usize,
 }
@@ -61,6 +65,7 @@ impl Default for Server {
             public_url: String::new(),
             time_zone: "America/New_York".into(),
             stale_after_seconds: 300,
+            lost_after_minutes: 30,
             answer_ceiling_bytes: 100_000,
         }
     }
@@ -142,6 +147,14 @@ pub struct Broker {
     pub topic: String,
     /// Name of the monitor's durable subscription.
     pub durable_name: String,
+    /// Key shared by monitor, runners and agent managers: commands are signed with it. Empty: they are not signed.
+    pub command_key: String,
+    /// Runners and agent managers refuse commands without a good signature. Senders of the Python testbed cannot sign.
+    pub require_signed: bool,
+    /// Embedded broker: days after which a durable subscription without its subscriber ends; 0 keeps it for ever. The monitor's own never ends.
+    pub durable_days: u32,
+    /// Embedded broker: such a subscription ends sooner when its backlog reaches this share of the broker's limits, percent; 0 refuses senders instead.
+    pub durable_backlog_percent: u32,
 }
 
 impl Default for Broker {
@@ -157,6 +170,10 @@ impl Default for Broker {
             vhost: String::new(),
             topic: "/topic/epictopic".into(),
             durable_name: "swf-monitor".into(),
+            command_key: String::new(),
+            require_signed: false,
+            durable_days: 7,
+            durable_backlog_percent: 80,
         }
     }
 }
@@ -285,6 +302,56 @@ impl Default for Mcp {
             toolsets: sets.map(str::to_owned).to_vec(),
             read_only: false,
             max_sessions: 1000,
+        }
+    }
+}
+
+/// `[retention]`: days that rows are kept; 0 keeps them for ever.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// Log records.
+    pub log_days: u32,
+    /// Captured messages.
+    pub message_days: u32,
+    /// Events of runs.
+    pub state_event_days: u32,
+    /// Identities of captured messages, by which repeated deliveries are known.
+    pub message_uid_days: u32,
+    /// Calls of tools that change something.
+    pub audit_days: u32,
+    /// Messages that could not be stored.
+    pub dead_letter_days: u32,
+    /// In a database that Django made, its log records, messages and events expire too; otherwise only swf's own tables.
+    pub django_tables: bool,
+}
+
+impl Default for Retention {
+    fn default() -> Retention {
+        let usual = swf_tools::retention::Policy::default();
+        Retention {
+            log_days: usual.logs,
+            message_days: usual.messages,
+            state_event_days: usual.state_events,
+            message_uid_days: usual.message_uids,
+            audit_days: usual.audit,
+            dead_letter_days: usual.dead_letters,
+            django_tables: usual.django_tables,
+        }
+    }
+}
+
+impl Retention {
+    /// As the database's side reads it.
+    pub fn policy(&self) -> swf_tools::retention::Policy {
+        swf_tools::retention::Policy {
+            logs: self.log_days,
+            messages: self.message_days,
+            state_events: self.state_event_days,
+            message_uids: self.message_uid_days,
+            audit: self.audit_days,
+            dead_letters: self.dead_letter_days,
+            django_tables: self.django_tables,
         }
     }
 }
@@ -437,7 +504,7 @@ impl Loaded {
 fn shown(path: &str, value: &Value) -> String {
     match (path, value) {
         (_, Value::String(s)) if s.is_empty() => "\"\"".into(),
-        ("broker.password" | "auth.proxy_secret", _) => "\"(hidden)\"".into(),
+        ("broker.password" | "broker.command_key" | "auth.proxy_secret", _) => "\"(hidden)\"".into(),
         ("database.url" | "panda.url", Value::String(url)) => format!("{:?}", swf_db::without_password(url)),
         _ => value.to_string(),
     }

@@ -84,6 +84,22 @@ impl Role {
         Ok(config)
     }
 
+    fn signer(&self) -> Option<swf_stomp::Signer> {
+        swf_stomp::Signer::new(&self.loaded.config.broker.command_key)
+    }
+
+    /// Which commands runners and agent managers obey.
+    fn trust(&self) -> anyhow::Result<swf_agents::Trust> {
+        let trust =
+            swf_agents::Trust { signer: self.signer(), required: self.loaded.config.broker.require_signed };
+        if trust.required && trust.signer.is_none() {
+            bail!(
+                "broker.require_signed is set without broker.command_key; set the key that all parties share"
+            );
+        }
+        Ok(trust)
+    }
+
     /// The monitor's address and the local token, for agents and commands.
     pub fn monitor(&self) -> anyhow::Result<swf_client::ClientConfig> {
         let token = match std::env::var("SWF_API_TOKEN") {
@@ -203,6 +219,11 @@ impl Role {
             swf_home: std::env::var_os("SWF_HOME").filter(|h| !h.is_empty()).map(PathBuf::from),
             testbed_config: Some(testbed_config),
             stale_after: Duration::from_secs(server.stale_after_seconds.max(30)),
+            lost_after: match server.lost_after_minutes {
+                0 => None,
+                // Shorter than the limit for heartbeats would call the living lost.
+                minutes => Some(Duration::from_secs(minutes * 60).max(Duration::from_secs(600))),
+            },
             answer_ceiling: server.answer_ceiling_bytes.max(4_000),
             topic: self.loaded.config.broker.topic.clone(),
             reply_timeout: Duration::from_secs(10),
@@ -214,7 +235,7 @@ impl Role {
         let service = Service {
             db: self.database().await?,
             panda: self.panda().await?,
-            bus: Some(Bus::new(broker.clone())),
+            bus: Some(Bus::new(broker.clone()).signing(self.signer())),
             clock: Clock::System,
             settings: self.settings()?,
             sources: Default::default(),
@@ -263,6 +284,7 @@ impl Role {
                 view: self.view()?,
             },
             capture: Some((capture, ingest::Config { destination: section.topic.clone(), durable })),
+            retention: self.loaded.config.retention.policy(),
         };
         tracing::info!("serving {} on {}", self.url()?, listener.local_addr()?);
         server.run(listener, shutdown).await
@@ -293,11 +315,18 @@ impl Role {
         config.data_file = Some(self.files.path("broker.sqlite3"));
         let bare = section.topic.trim_start_matches("/topic/").to_owned();
         config.multicast.insert(bare);
+        config.kept_clients.insert(section.durable_name.clone());
+        let days = u64::from(section.durable_days);
+        config.limits.durable_idle = (days > 0).then(|| Duration::from_secs(days * 24 * 3600));
+        config.limits.durable_share = match section.durable_backlog_percent {
+            0 => usize::MAX,
+            percent => usize::try_from(percent).unwrap_or(usize::MAX),
+        };
         let broker = swf_stomp::Broker::start(config).await.with_context(|| {
             format!("cannot run the broker on {listen}; free the port or set broker.port (ACTIVEMQ_PORT)")
         })?;
         tracing::info!("message broker on {}", broker.addr());
-        shutdown.cancelled().await;
+        tell_status(&broker, shutdown).await;
         broker.shutdown().await;
         Ok(())
     }
@@ -341,6 +370,10 @@ impl Role {
             monitor: self.monitor()?,
             backend,
             heartbeat: Duration::from_secs(30),
+            trust: self.trust()?,
+            supervisor: std::env::var(swf_agents::supervise::PARENT_VARIABLE)
+                .ok()
+                .and_then(|p| p.parse().ok()),
             user,
         };
         swf_agents::manager::run_manager(config, shutdown).await
@@ -374,7 +407,27 @@ impl Role {
         config.topic = self.loaded.config.broker.topic.clone();
         config.variables = std::env::vars().collect();
         config.logs = logs;
+        config.trust = self.trust()?;
         swf_agents::run_agent(kind, config, shutdown).await
+    }
+}
+
+/// How often the embedded broker tells its figures.
+const TELL: Duration = Duration::from_secs(10);
+
+/// Tells the broker's figures from time to time, until `shutdown`.
+async fn tell_status(broker: &swf_stomp::Broker, shutdown: CancellationToken) {
+    use swf_server::broker_status::{Status, TOPIC};
+    let mut ticks = tokio::time::interval(TELL);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let told = serde_json::to_vec(&Status::of(&broker.stats()));
+        if let Err(e) = told.map_err(anyhow::Error::from).and_then(|text| Ok(broker.send(TOPIC, text)?)) {
+            tracing::debug!("the broker's figures could not be told: {e}");
+        }
     }
 }
 

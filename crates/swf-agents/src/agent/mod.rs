@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use crate::config::Testbed;
 use crate::logs::LogQueue;
+use crate::trust::Trust;
 
 /// Everything an agent needs to know. Start from [`Config::new`].
 #[derive(Debug, Clone)]
@@ -62,6 +63,8 @@ pub struct Config {
     pub variables: BTreeMap<String, String>,
     /// Log records to ship to the monitor; none ships nothing.
     pub logs: Option<LogQueue>,
+    /// Which commands are obeyed.
+    pub trust: Trust,
 }
 
 impl Config {
@@ -85,6 +88,7 @@ impl Config {
             concurrency: None,
             variables: BTreeMap::new(),
             logs: None,
+            trust: Trust::default(),
         }
     }
 

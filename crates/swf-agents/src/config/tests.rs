@@ -89,6 +89,18 @@ fn parameters_do_not_reach_into_testbed_and_agents() {
 }
 
 #[test]
+fn a_bare_parameter_changes_the_section_in_force_and_no_other() {
+    let folder = folder(&[("testbed.toml", "[testbed]\nnamespace = \"ns\"\n")]);
+    let loaded = |params: Value| load(folder.path(), "stf_datataking", params).unwrap().sections;
+    let both = |sections: &Map<String, Value>| {
+        ["daq_state_machine", "simulation"].map(|name| sections[name]["physics_period_count"].clone())
+    };
+    assert_eq!(both(&loaded(json!({}))), [json!(2), json!(1)]);
+    assert_eq!(both(&loaded(json!({ "physics_period_count": 7 }))), [json!(2), json!(7)]);
+    assert_eq!(both(&loaded(json!({ "daq_state_machine.physics_period_count": 8 }))), [json!(8), json!(1)]);
+}
+
+#[test]
 fn bad_parameters_are_refused_with_the_known_and_the_nearest() {
     let folder = folder(&[("testbed.toml", "[testbed]\nnamespace = \"ns\"\n")]);
     let cases = [

@@ -23,8 +23,8 @@ pub struct WorkflowConfig {
 }
 
 impl WorkflowConfig {
-    /// Load workflow and configuration for a request. Keys of `params` are `key` (every parameter section that has
-    /// it) or `section.key`. `variables` are what `$NAME` and `~` (as `HOME`) expand to in folder parameters.
+    /// Load workflow and configuration for a request. Keys of `params` are `key` (where its value is in force) or
+    /// `section.key`. `variables` are what `$NAME` and `~` (as `HOME`) expand to in folder parameters.
     ///
     /// # Errors
     /// One line that names file, key and what to change.
@@ -147,24 +147,20 @@ fn apply_params(
             })?,
             None => value.clone(),
         };
-        let mut done = false;
-        for (name, table) in merged.iter_mut() {
-            let addressed = section.is_none_or(|section| section == name);
-            if let Value::Object(table) = table
-                && addressed
-                && !NOT_PARAMETERS.contains(&name.as_str())
-                && (table.contains_key(key) || (section.is_some() && definition.parameter(key).is_some()))
-            {
-                table.insert(key.to_owned(), value.clone());
-                done = true;
-            }
-        }
-        if !done && section.is_none() && definition.parameter(key).is_some() {
-            let table = merged.entry("parameters").or_insert_with(|| Value::Object(Map::new()));
-            if let Value::Object(table) = table {
-                table.insert(key.to_owned(), value);
-                done = true;
-            }
+        let known = definition.parameter(key).is_some();
+        let target = match section {
+            Some(section) => parameter_sections(merged)
+                .find(|(name, table)| *name == section && (known || table.contains_key(key))),
+            // Of several sections that have it, the last one's value is in force.
+            None => parameter_sections(merged).filter(|(_, table)| table.contains_key(key)).last(),
+        };
+        let target = target.map(|(name, _)| name.clone());
+        let target = target.or_else(|| (section.is_none() && known).then(|| "parameters".to_owned()));
+        let done = target.is_some();
+        if let Some(target) = target
+            && let Value::Object(table) = merged.entry(target).or_insert_with(|| Value::Object(Map::new()))
+        {
+            table.insert(key.to_owned(), value);
         }
         if !done {
             return Err(wrong(format!(
@@ -190,17 +186,21 @@ fn known_keys(definition: &Definition, merged: &Map<String, Value>) -> Vec<Strin
     known
 }
 
-/// One flat set of sections: the machine's first, then the others in order, later ones win.
-pub(crate) fn flatten(sections: &Map<String, Value>) -> Map<String, Value> {
-    let mut flat = Map::new();
+/// The sections that hold parameters: the machine's first, then the others in order; of a key in several the
+/// last one's value is in force.
+fn parameter_sections(sections: &Map<String, Value>) -> impl Iterator<Item = (&String, &Map<String, Value>)> {
     let machine = sections.get_key_value("daq_state_machine");
     let others = sections
         .iter()
         .filter(|(name, _)| *name != "daq_state_machine" && !NOT_PARAMETERS.contains(&name.as_str()));
-    for (_, section) in machine.into_iter().chain(others) {
-        if let Value::Object(section) = section {
-            flat.extend(section.clone());
-        }
+    machine.into_iter().chain(others).filter_map(|(name, section)| Some((name, section.as_object()?)))
+}
+
+/// One flat set of sections.
+pub(crate) fn flatten(sections: &Map<String, Value>) -> Map<String, Value> {
+    let mut flat = Map::new();
+    for (_, section) in parameter_sections(sections) {
+        flat.extend(section.clone());
     }
     flat
 }

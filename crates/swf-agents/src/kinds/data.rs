@@ -83,7 +83,8 @@ impl Data {
             "run {number} is closed with {files} STF files"
         );
         let state = if self.runs.is_empty() { Operational::Ready } else { Operational::Processing };
-        self.report(link, state, "");
+        let note = said.map(|said| format!("Run {number} closed with {files} of {said} STF files"));
+        self.report(link, state, note.unwrap_or_default());
         Ok(())
     }
 

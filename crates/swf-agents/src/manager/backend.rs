@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use super::orphans;
 use super::plan::Plan;
 use super::supervisord::{Supervisord, SupervisordConfig};
 use crate::supervise::{Program, ProgramStatus, State, Supervisor, clear_leftovers};
@@ -254,6 +255,7 @@ impl Driven {
         if !(adopt && up.iter().any(|status| status.state.has_process())) {
             // A fresh daemon: only its environment tells the agents which configuration to use.
             self.daemon.shutdown().await.map_err(words)?;
+            orphans::end(self.daemon.socket()).await;
             self.daemon.launch(&plan.config).await.map_err(words)?;
             self.processes.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
@@ -306,6 +308,8 @@ impl Driven {
         if self.daemon.is_up().await? {
             self.daemon.stop_all().await?;
             self.states().await?;
+        } else {
+            orphans::end(self.daemon.socket()).await;
         }
         Ok(())
     }

@@ -205,7 +205,7 @@ impl Manager {
             .and_then(|stored| u32::try_from(stored.get("pid")?.as_u64()?).ok())
     }
 
-    async fn reply(&self, request: &Request, result: Result<String, String>) -> Value {
+    pub(super) async fn reply(&self, request: &Request, result: Result<String, String>) -> Value {
         let health = self.health().await;
         let mut body = Map::new();
         let mut put = |key: &str, value: Value| drop(body.insert(key.to_owned(), value));

@@ -15,6 +15,7 @@ mod backend;
 mod command;
 mod desired;
 mod health;
+mod orphans;
 mod plan;
 mod receive;
 mod supervisord;
@@ -34,6 +35,7 @@ pub use backend::{BackendConfig, NativeConfig};
 pub use supervisord::SupervisordConfig;
 
 use crate::supervise::{Lock, Supervisor};
+use crate::trust::Trust;
 use backend::{Backend, Driven};
 use desired::{Desired, Wanted};
 use plan::Plan;
@@ -69,6 +71,10 @@ pub struct ManagerConfig {
     pub backend: BackendConfig,
     /// Time between heartbeats when nothing changes; 30 s by contract.
     pub heartbeat: Duration,
+    /// Which commands are obeyed.
+    pub trust: Trust,
+    /// Process id of the supervisor that started this manager, if one did.
+    pub supervisor: Option<u32>,
 }
 
 /// The parts that receiver, worker and heartbeats share.
@@ -154,10 +160,18 @@ impl Manager {
         manager.finish().await.and(failed)
     }
 
-    /// Stops everything in order. The testbed is not wanted any more: who ended the manager ended it.
+    /// Stops everything in order. The testbed is not wanted any more, because who ended the manager ended it;
+    /// unless the manager ends because its supervisor was killed: then the next one resumes it.
     async fn finish(self) -> anyhow::Result<()> {
-        tracing::info!("{} ends and stops its testbed", self.instance_name());
-        self.want(None);
+        if self.config.supervisor.is_some_and(crate::supervise::parent_is_gone) {
+            tracing::warn!(
+                "{} lost its supervisor and stops its testbed; the next start resumes it",
+                self.instance_name()
+            );
+        } else {
+            tracing::info!("{} ends and stops its testbed", self.instance_name());
+            self.want(None);
+        }
         let stopped = self.backend.stop().await;
         self.beat(true).await;
         self.bus.shutdown().await;

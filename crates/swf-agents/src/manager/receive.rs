@@ -94,6 +94,16 @@ impl Manager {
                 );
                 acknowledge(&delivery).await;
             }
+            Ok(request) if let Err(reason) = self.config.trust.check(&delivery) => {
+                tracing::warn!(
+                    destination = delivery.destination(),
+                    "command {} is {reason}",
+                    request.command
+                );
+                let answer = self.reply(&request, Err(format!("the command is {reason}"))).await;
+                self.send(&request, &answer).await;
+                acknowledge(&delivery).await;
+            }
             Ok(request) if request.is_question() => {
                 let manager = Arc::clone(self);
                 questions.spawn(async move {

@@ -74,6 +74,10 @@ impl Supervisord {
         Self { config }
     }
 
+    pub(super) fn socket(&self) -> &Path {
+        &self.config.socket
+    }
+
     pub(super) fn conf(&self) -> &Path {
         &self.config.conf
     }

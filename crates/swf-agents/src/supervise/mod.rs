@@ -24,8 +24,8 @@ mod task;
 
 pub use lock::Lock;
 pub use log::LogFile;
-pub use parent::{PARENT_VARIABLE, die_with_parent};
-pub(crate) use processes::clear_leftovers;
+pub use parent::{PARENT_VARIABLE, die_with_parent, parent_is_gone};
+pub(crate) use processes::{clear_leftovers, group_is_gone, group_of};
 pub use program::{Program, ProgramStatus, State};
 pub use rustix::process::Signal;
 pub use supervisor::Supervisor;

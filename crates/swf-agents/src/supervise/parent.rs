@@ -24,3 +24,8 @@ pub fn die_with_parent(expected: u32) -> Result<(), Error> {
     let actual = getppid().map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs());
     if actual == expected { Ok(()) } else { Err(Error::ParentGone { expected, actual }) }
 }
+
+/// Whether process `expected`, once the parent of this one, is its parent no more.
+pub fn parent_is_gone(expected: u32) -> bool {
+    getppid().map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs()) != expected
+}

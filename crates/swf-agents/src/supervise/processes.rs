@@ -17,7 +17,7 @@ pub(crate) fn clear_leftovers(leader: u32) {
 
 /// Whether nothing of the process group lives. Processes that have ended and only wait for init to
 /// collect them do not live; some inits of containers do that late or never.
-pub(super) fn group_is_gone(group: Pid) -> bool {
+pub(crate) fn group_is_gone(group: Pid) -> bool {
     test_kill_process_group(group) == Err(rustix::io::Errno::SRCH) || only_zombies(group)
 }
 
@@ -52,6 +52,11 @@ fn only_zombies(group: Pid) -> bool {
 
 fn is_dead(state: char) -> bool {
     matches!(state, 'Z' | 'X')
+}
+
+/// The process group in a `/proc/<pid>/stat` line, unless the process has ended.
+pub(crate) fn group_of(stat: &str) -> Option<i32> {
+    fields(stat).filter(|(state, _)| !is_dead(*state)).map(|(_, group)| group)
 }
 
 /// State letter and process group in a `/proc/<pid>/stat` line. The command name before them may

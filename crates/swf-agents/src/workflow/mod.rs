@@ -10,5 +10,6 @@ mod template;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use definition::DEFAULT_DESTINATION;
 pub use definition::{Definition, Kind, Parameter};
 pub use engine::{Action, Engine, EngineError, Identity};

@@ -22,6 +22,8 @@ pub struct Rows {
     pub calls: Vec<String>,
     /// Calls still to be answered with 503, as a monitor behind a proxy does while it restarts.
     pub unavailable: usize,
+    /// Calls of this path are answered with 500.
+    pub broken: Option<&'static str>,
     /// Place of each slice in its table, by file name and number.
     slices: HashMap<(String, i64), usize>,
     /// Slices that were asked to leave a final state.
@@ -127,6 +129,9 @@ impl Rows {
         if self.unavailable > 0 {
             self.unavailable -= 1;
             return (StatusCode::SERVICE_UNAVAILABLE, json!({ "detail": "restarting" }));
+        }
+        if self.broken.is_some_and(|broken| path.starts_with(broken)) {
+            return (StatusCode::INTERNAL_SERVER_ERROR, json!({ "error": "the counter is broken" }));
         }
         let body: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
         let query: BTreeMap<String, String> = uri

@@ -247,3 +247,126 @@ async fn two_namespaces_share_a_queue_and_each_runs_its_own_commands() {
     let stf: Value = serde_json::from_slice(&std::fs::read(written).unwrap()).unwrap();
     assert_eq!(stf["msg_type"], json!("stf_gen"));
 }
+
+/// The end of a run, whose broker is away when it ends and comes back later.
+async fn ends_without_broker(restarted: bool) {
+    let mut rig = Rig::start().await;
+    // A queue in place of the topic keeps what is sent until it is looked at.
+    let config = |rig: &Rig| swf_agents::Config { topic: "/queue/instead".into(), ..rig.config() };
+    let runner = rig.agent_with(Kind::Runner, config(&rig));
+    let mut command = run_command("stf_datataking", json!({}));
+    // In real time; the first wait of the workflow is longer than the run.
+    command["duration"] = json!(if restarted { 0 } else { 2 });
+    assert_eq!(rig.command(&Rig::control_queue(), command).await["accepted"], json!(true));
+    rig.double.until("the run state is open", |rows| rows.of("run-states").len() == 1).await;
+    rig.lose_broker().await;
+    let expected = if restarted {
+        ("terminated", "the runner was told to end")
+    } else {
+        ("completed", "duration limit reached")
+    };
+    let runner = if restarted {
+        runner.end().await;
+        None
+    } else {
+        Some(runner)
+    };
+    rig.double
+        .until("the execution is closed", |rows| {
+            rows.of("workflow-executions").iter().all(|row| row["status"] == expected.0)
+        })
+        .await;
+    rig.bring_broker_back().await;
+    rig.client.connected(Duration::from_secs(30)).await.unwrap();
+    let again = if restarted { Some(rig.agent_with(Kind::Runner, config(&rig))) } else { None };
+    let mut sent = rig.listen("/queue/instead").await;
+    let (end, delivery) = next_of(&mut sent, "end_run").await;
+    assert_eq!((end["reason"].as_str(), end["run_id"].as_str()), (Some(expected.1), Some("100010")));
+    assert!(delivery.headers.get("message-uid").is_some());
+    // Sent means gone: another life sends nothing.
+    let left = rig.folder.path().join(format!("data/agents/{NAMESPACE}-runner.outbox"));
+    let looked = async {
+        while std::fs::read_dir(&left).unwrap().count() > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), looked).await.expect("what was sent is removed");
+    for agent in [runner, again].into_iter().flatten() {
+        agent.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_that_meets_no_broker_is_sent_when_it_is_back() {
+    ends_without_broker(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_that_met_no_broker_is_sent_by_the_next_life_of_the_runner() {
+    ends_without_broker(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_runner_that_requires_signatures_obeys_signed_commands_only() {
+    let rig = Rig::start().await;
+    let signer = swf_stomp::Signer::new("one key").unwrap();
+    let mut config = rig.config();
+    config.trust = swf_agents::Trust { signer: Some(signer.clone()), required: true };
+    let _runner = rig.agent_with(Kind::Runner, config);
+    rig.double
+        .until("the runner is ready", |rows| {
+            rows.of("systemagents").iter().any(|row| row["operational_state"] == "READY")
+        })
+        .await;
+    let mut replies = rig.listen("/queue/replies.signed").await;
+    let command = json!({
+        "msg_type": "status_request", "namespace": NAMESPACE, "reply_to": "/queue/replies.signed",
+    });
+    let message = |queue: &str| swf_stomp::Message::new(queue, command.to_string().into_bytes());
+    let own = Rig::control_queue();
+    let wrong_key = swf_stomp::Signer::new("another").unwrap();
+    let mut moved = signer.sign(message("/queue/elsewhere"));
+    moved.destination = own.clone();
+    let mut changed = signer.sign(message(&own));
+    changed.body = command.to_string().replace("status_request", "stop_workflow").into_bytes().into();
+    for (refused, why) in [
+        (message(&own), "not signed"),
+        (wrong_key.sign(message(&own)), "does not fit"),
+        (moved, "does not fit"),
+        (changed, "does not fit"),
+    ] {
+        rig.client.send(refused).await.unwrap();
+        let (answer, _) = next(&mut replies).await;
+        assert_eq!(answer["accepted"], json!(false));
+        assert!(answer["reason"].as_str().unwrap().contains(why), "{answer:?}");
+    }
+    rig.client.send(signer.sign(message("/queue/workflow_control"))).await.unwrap();
+    let (answer, _) = next(&mut replies).await;
+    assert_eq!(answer["state"], json!("idle"), "{answer:?}");
+    // One for another namespace keeps its trust on the way there; an unsigned one ends here.
+    let mut theirs = rig.listen("/queue/workflow_control.other").await;
+    let foreign = json!({ "msg_type": "status_request", "namespace": "other" });
+    let message = swf_stomp::Message::new("/queue/workflow_control", foreign.to_string().into_bytes());
+    rig.client.send(message.clone().with("message-uid", "unsigned")).await.unwrap();
+    rig.client.send(signer.sign(message.with("message-uid", "signed"))).await.unwrap();
+    let (_, delivery) = next(&mut theirs).await;
+    assert_eq!(delivery.headers.get("message-uid"), Some("signed"));
+    let fine =
+        signer.check(delivery.destination(), &delivery.headers, &delivery.body, Duration::from_secs(60));
+    assert_eq!(fine, Ok(()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_sequence_number_nothing_starts_and_the_answer_says_so() {
+    let rig = Rig::start().await;
+    let _runner = rig.agent(Kind::Runner).await;
+    rig.double.with(|rows| rows.broken = Some("state/next-workflow-execution-id"));
+    let answer = rig.command(&Rig::control_queue(), run_command("stf_datataking", json!({}))).await;
+    assert_eq!(answer["accepted"], json!(false));
+    let reason = answer["reason"].as_str().unwrap();
+    assert!(reason.contains("next-workflow-execution-id") && reason.contains("500"), "{reason}");
+    assert!(rig.double.table("workflow-executions").is_empty());
+    rig.double.with(|rows| rows.broken = None);
+    let answer = rig.command(&Rig::control_queue(), run_command("stf_datataking", json!({}))).await;
+    assert_eq!(answer["execution_id"], json!("stf_datataking-tester-0001"), "no number was made up or used");
+}

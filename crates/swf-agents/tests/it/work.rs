@@ -292,3 +292,104 @@ async fn heartbeats_say_when_the_broker_is_lost_and_the_agent_works_on_when_it_i
         assert!(n < 40, "the agent never took a message again");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_processing_agent_takes_what_is_ready_from_the_topic_and_registers_no_stage() {
+    let rig = Rig::start().await;
+    let _processing = rig.agent(Kind::Processing).await;
+    let mut done = rig.listen("/queue/monitoring_agent").await;
+    let ready = json!({
+        "msg_type": "stf_ready", "namespace": NAMESPACE, "run_id": "100010", "execution_id": "e-1",
+        "filename": "swf.100010.000001.stf",
+    });
+    rig.send(TOPIC, ready).await;
+    let (complete, _) = next_of(&mut done, "processing_complete").await;
+    assert_eq!(complete["filename"], json!("swf.100010.000001.stf"));
+    assert_eq!((&complete["run_id"], &complete["execution_id"]), (&json!("100010"), &json!("e-1")));
+    let stages = rig.double.with(|rows| rows.calls.iter().filter(|call| call.contains("stages")).count());
+    assert_eq!(stages, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_a_run_tells_the_announced_number_of_files_under_either_name() {
+    let rig = Rig::start().await;
+    let _data = rig.agent(Kind::Data).await;
+    let mut topic = rig.listen(TOPIC).await;
+    for (name, announced) in [("total_stf_files", 5), ("total_files", 3)] {
+        rig.send(TOPIC, run_message("run_imminent")).await;
+        rig.send(TOPIC, stf_gen(announced)).await;
+        next_of(&mut topic, "stf_ready").await;
+        let mut end = run_message("end_run");
+        end[name] = json!(announced);
+        rig.send(TOPIC, end).await;
+        let told = format!("Run 100010 closed with 1 of {announced} STF files");
+        rig.double
+            .until(&told, |rows| {
+                rows.of("systemagents").iter().any(|row| row["description"].as_str().unwrap().contains(&told))
+            })
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_execution_is_worked_on_with_its_own_parameters() {
+    let rig = Rig::start().await;
+    rig.double.with(|rows| {
+        for (id, slices) in [("e-1", Some(3)), ("e-2", Some(5)), ("e-3", None)] {
+            let mut effective = json!({ "stf_sampling_rate": 1.0 });
+            if let Some(slices) = slices {
+                effective["slices_per_sample"] = json!(slices);
+            }
+            let execution = json!({
+                "execution_id": id, "namespace": NAMESPACE, "status": "running", "start_time": swf_agents::now(),
+                "parameter_values": { "effective": effective, "run": { "realtime": false } },
+            });
+            rows.of("workflow-executions").push(execution.as_object().unwrap().clone());
+        }
+    });
+    let _agent = rig.agent(Kind::FastProcessing).await;
+    for (number, execution, slices) in [(1, "e-1", 3), (2, "e-2", 5), (3, "e-3", 30)] {
+        let run = (100_000 + number).to_string();
+        let mut file = tf_file(60);
+        for (key, value) in [
+            ("run_id", run.clone()),
+            ("execution_id", execution.into()),
+            ("tf_filename", format!("swf.{run}.000001_tf_001.tf")),
+            ("stf_filename", format!("swf.{run}.000001.stf")),
+        ] {
+            file[key] = json!(value);
+        }
+        rig.send(TOPIC, file).await;
+        rig.double
+            .until(&format!("{slices} slices of {execution}"), |rows| {
+                rows.of("tf-slices").iter().filter(|row| row["run_number"] == 100_000 + number).count()
+                    == slices
+            })
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_id_is_taken_before_the_broker_works_and_registration_comes_last() {
+    let mut rig = Rig::start().await;
+    rig.lose_broker().await;
+    let _data = rig.agent_with(Kind::Data, rig.config());
+    let tried = tokio::net::TcpListener::bind(("127.0.0.1", rig.config().broker.port)).await.unwrap();
+    // It knocks at the broker's door and is let in by nobody.
+    for _ in 0..2 {
+        let knock = tokio::time::timeout(std::time::Duration::from_secs(30), tried.accept()).await;
+        drop(knock.expect("the agent looks for the broker").unwrap());
+    }
+    drop(tried);
+    assert!(
+        rig.double.with(|rows| rows.calls.is_empty()),
+        "{:?}",
+        rig.double.with(|rows| rows.calls.clone())
+    );
+    rig.bring_broker_back().await;
+    rig.double.until("the agent is up", |rows| !rows.of("systemagents").is_empty()).await;
+    let calls = rig.double.with(|rows| rows.calls.clone());
+    let place = |call: &str| calls.iter().position(|c| c == call).expect(call);
+    assert!(place("POST state/next-agent-id/") < place("POST subscribers/"), "{calls:?}");
+    assert!(place("POST subscribers/") < place("POST systemagents/heartbeat/"), "{calls:?}");
+}

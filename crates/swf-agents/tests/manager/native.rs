@@ -330,3 +330,72 @@ async fn a_manager_killed_and_started_again_resumes_its_testbed_and_leaves_no_or
     assert_eq!(asker.command("status").await["message"], "idle");
     manager.end().await;
 }
+
+#[tokio::test]
+async fn a_manager_that_requires_signatures_obeys_signed_commands_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(0).await;
+    let place = Place::new(folder.path(), broker.port, "http://127.0.0.1:9/swf-monitor");
+    let signer = swf_stomp::Signer::new("one key").unwrap();
+    let trust = swf_agents::Trust { signer: Some(signer.clone()), required: true };
+    let manager = Running::start(ManagerConfig { trust, ..place.config() });
+    let mut asker = Asker::new(&place).await;
+    for command in ["ping", "start_testbed"] {
+        let answer = asker.command(command).await;
+        assert_eq!(answer["success"], false);
+        let why = answer["error"].as_str().unwrap();
+        assert!(why.contains("require_signed") && why.contains("not signed"), "{why}");
+    }
+    asker.signer = Some(signer);
+    assert_eq!(asker.command("ping").await["status"], "alive");
+    asker.signer = swf_stomp::Signer::new("another key");
+    assert!(asker.command("ping").await["error"].as_str().unwrap().contains("does not fit"));
+    manager.end().await;
+}
+
+/// Role of the next test: a supervisor that is killed, and its manager.
+#[tokio::test]
+async fn role_supervised_manager() {
+    let Some(folder) = role_folder() else { return };
+    crypto();
+    let port = std::fs::read_to_string(folder.join("port")).unwrap().parse().unwrap();
+    let place = Place::new(&folder, port, "http://127.0.0.1:9/swf-monitor");
+    // Its first supervisor is whoever made it; the test says so beforehand by another number.
+    let supervisor = std::fs::read_to_string(folder.join("supervisor")).unwrap().parse().unwrap();
+    let shutdown = CancellationToken::new();
+    let end = shutdown.clone();
+    tokio::spawn(async move {
+        let mut told = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap();
+        told.recv().await;
+        end.cancel();
+    });
+    run_manager(ManagerConfig { supervisor: Some(supervisor), ..place.config() }, shutdown).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_manager_whose_supervisor_was_killed_leaves_its_testbed_to_be_resumed() {
+    // True: the process named as supervisor is not its parent (any more).
+    for gone in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let broker = broker(0).await;
+        let place = Place::new(folder.path(), broker.port, "http://127.0.0.1:9/swf-monitor");
+        let supervisor = if gone { 1 } else { std::process::id() };
+        std::fs::write(folder.path().join("supervisor"), supervisor.to_string()).unwrap();
+        std::fs::write(folder.path().join("port"), broker.port.to_string()).unwrap();
+        let mut first = role("native::role_supervised_manager", folder.path());
+        let mut asker = Asker::new(&place).await;
+        assert_eq!(asker.command("start_testbed").await["success"], true);
+        signal("TERM", first.id());
+        first.wait().unwrap();
+        let manager = Running::start(place.config());
+        let running = loop {
+            let status = asker.command("status").await;
+            let up = states(&status).iter().filter(|s| s.ends_with("RUNNING")).count();
+            if !gone || up > 1 {
+                break up;
+            }
+        };
+        assert_eq!(running > 0, gone, "resumed only when the supervisor was lost");
+        manager.end().await;
+    }
+}

@@ -144,6 +144,32 @@ async fn agents_of_supervisord_outlive_a_killed_manager_and_are_taken_over() {
 }
 
 #[tokio::test]
+async fn agents_of_a_killed_supervisord_are_ended_before_others_start() {
+    let Some(command) = supervisord() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let broker = broker(0).await;
+    let place = Place::new(folder.path(), broker.port, "http://127.0.0.1:9/swf-monitor");
+    let manager = Running::start(config(&place, command, &["workflow-runner", "example-data-agent"]));
+    let mut asker = Asker::new(&place).await;
+    for next in ["start_testbed", "stop_testbed"] {
+        let started = asker.command("start_testbed").await;
+        assert_eq!(started["success"], true, "{started}");
+        let old = ["workflow-runner", "example-data-agent"].map(|name| pid(&started, name));
+        let daemon = crate::helpers::pid_in(&folder.path().join("s.pid")).unwrap();
+        signal("KILL", daemon);
+        wait_for("the end of supervisord", LIMIT, || (!alive(daemon)).then_some(())).await;
+        assert_eq!(old.map(|group| members(group).len()), [2, 2], "the orphans live on");
+        let answer = asker.command(next).await;
+        assert_eq!(answer["success"], true, "{answer}");
+        assert_eq!(old.map(|group| members(group).len()), [0, 0], "no orphan is left after {next}");
+        if next == "start_testbed" {
+            assert_eq!(asker.command("stop_testbed").await["success"], true);
+        }
+    }
+    manager.end().await;
+}
+
+#[tokio::test]
 async fn what_supervisord_cannot_start_is_named() {
     let Some(command) = supervisord() else { return };
     let folder = tempfile::tempdir().unwrap();

@@ -70,6 +70,8 @@ impl Place {
                 log_dir: self.folder.join("logs"),
             }),
             heartbeat: Duration::from_secs(30),
+            trust: Default::default(),
+            supervisor: None,
         }
     }
 }
@@ -106,6 +108,8 @@ pub struct Asker {
     client: Client,
     answers: Subscription,
     last: u64,
+    /// Signs what is sent.
+    pub signer: Option<swf_stomp::Signer>,
 }
 
 impl Asker {
@@ -113,7 +117,7 @@ impl Asker {
         let client = Client::start(place.broker_config());
         client.connected(LIMIT).await.unwrap();
         let answers = client.subscribe(Subscribe::to("/queue/answers.test")).await.unwrap();
-        Self { client, answers, last: 0 }
+        Self { client, answers, last: 0, signer: None }
     }
 
     /// Sends a command without waiting; its correlation id.
@@ -135,6 +139,10 @@ impl Asker {
     pub async fn post_as(&self, uid: Option<&str>, body: String) {
         let message = Message::new("/queue/agent_control.ann", body);
         let message = uid.into_iter().fold(message, |message, uid| message.with("message-uid", uid));
+        let message = match &self.signer {
+            Some(signer) => signer.sign(message),
+            None => message,
+        };
         self.client.send(message).await.unwrap();
     }
 

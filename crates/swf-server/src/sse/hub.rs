@@ -1,14 +1,15 @@
 //! The clients of this process, and what all of them are sent.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures_util::Stream;
 use serde_json::json;
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -22,6 +23,8 @@ use crate::ingest::Captured;
 
 /// Heartbeats that a client may leave untaken before it counts as gone: ten minutes at the usual rate.
 const MOST_MISSED: u32 = 20;
+/// A message is known for so long: longer than the database is read back for.
+const REMEMBERED: Duration = Duration::from_secs(120);
 /// How finely heartbeats of different clients are spread over their interval.
 const SLOTS: u64 = 30;
 
@@ -36,6 +39,15 @@ pub struct Hub {
     clients: Mutex<HashMap<Uuid, Arc<Entry>>>,
     gone: Mutex<Vec<Arc<Entry>>>,
     joined: AtomicU64,
+    known: Mutex<Known>,
+    started: DateTime<Utc>,
+}
+
+/// Messages handed on lately: each can come from the capture and from the database.
+#[derive(Debug, Default)]
+struct Known {
+    ids: HashSet<Uuid>,
+    order: VecDeque<(Instant, Uuid)>,
 }
 
 /// One client.
@@ -75,7 +87,40 @@ impl Entry {
 impl Hub {
     /// Without clients.
     pub fn new(config: Config) -> Hub {
-        Hub { config, clients: Mutex::default(), gone: Mutex::default(), joined: AtomicU64::new(0) }
+        Hub {
+            config,
+            clients: Mutex::default(),
+            gone: Mutex::default(),
+            joined: AtomicU64::new(0),
+            known: Mutex::default(),
+            started: Utc::now(),
+        }
+    }
+
+    /// When it was made.
+    pub(super) fn started(&self) -> DateTime<Utc> {
+        self.started
+    }
+
+    /// Whether a message was handed on lately.
+    pub(super) fn knows(&self, id: Uuid) -> bool {
+        lock(&self.known).ids.contains(&id)
+    }
+
+    /// Notes a message as handed on; false when it was already.
+    pub(super) fn first_time(&self, id: Uuid) -> bool {
+        let mut known = lock(&self.known);
+        while let Some((at, old)) = known.order.front().copied()
+            && at.elapsed() > REMEMBERED
+        {
+            known.order.pop_front();
+            known.ids.remove(&old);
+        }
+        let first = known.ids.insert(id);
+        if first {
+            known.order.push_back((Instant::now(), id));
+        }
+        first
     }
 
     /// The settings.
@@ -154,9 +199,11 @@ impl Hub {
         lock(&self.clients).values().for_each(|c| lock(&c.queue).close());
     }
 
-    fn publish(&self, message: &Captured) {
+    /// Hands a message to the clients, once.
+    pub(super) fn publish(&self, message: &Captured) {
+        // The lock is held over both, so that who finds a message known finds it in the queues too.
         let clients = lock(&self.clients);
-        if clients.is_empty() {
+        if !self.first_time(message.id) || clients.is_empty() {
             return;
         }
         let event = Arc::new(Event {
@@ -185,7 +232,7 @@ impl Hub {
                 _ = steps.tick() => {}
             }
             turn += 1;
-            let now = chrono::Utc::now().timestamp_micros() as f64 / 1e6;
+            let now = Utc::now().timestamp_micros() as f64 / 1e6;
             let beat = frame::control("heartbeat", &json!({ "timestamp": now }));
             for client in lock(&self.clients).values().filter(|c| c.slot == turn % SLOTS) {
                 let mut queue = lock(&client.queue);

@@ -10,6 +10,7 @@ mod frame;
 mod hub;
 mod queue;
 mod replay;
+mod tail;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -83,6 +84,7 @@ pub async fn run(app: Arc<App>, shutdown: CancellationToken) {
     tokio::join!(
         hub.relay(messages, shutdown.clone()),
         hub.beat(shutdown.clone()),
+        tail::follow(&hub, &app.service, shutdown.clone()),
         books::keep(&hub, &app.service, shutdown)
     );
 }

@@ -9,6 +9,8 @@
 )]
 
 mod blackbox;
+mod broker_status;
+mod capture;
 mod harness;
 mod mcp;
 mod mcp_clients;
@@ -23,6 +25,8 @@ mod rest_agents;
 mod rest_auth;
 mod rest_pcs;
 mod rest_records;
+mod retention;
 mod rig;
 mod scripts;
 mod sse;
+mod upkeep;

@@ -82,7 +82,13 @@ impl Site {
             rest::Config::default(),
             sse::Config::default(),
         ));
-        let server = Server { app, prefix: prefix.into(), mcp: mcp::Config::default(), capture: None };
+        let server = Server {
+            app,
+            prefix: prefix.into(),
+            mcp: mcp::Config::default(),
+            capture: None,
+            retention: Default::default(),
+        };
         let ended = CancellationToken::new();
         tokio::spawn(server.run(listener, ended.clone()));
         let client = Client::builder().redirect(redirect::Policy::none()).no_proxy().build().unwrap();

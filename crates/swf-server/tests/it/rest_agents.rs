@@ -136,6 +136,27 @@ async fn slices_are_made_once_and_counted_once() {
 }
 
 #[tokio::test]
+async fn samples_are_the_super_time_frame_files_that_were_cut_not_the_batches() {
+    on_each(async |app| {
+        app.make_run(3).await;
+        let batch = |stf: &str, tf: &str| {
+            let mut slices = slices(3, tf, 5);
+            slices.iter_mut().for_each(|s| s["stf_filename"] = json!(stf));
+            app.post("/api/tf-slices/batch/", Value::from(slices))
+        };
+        for (stf, tf, samples) in [("s1", "a", 1), ("s1", "b", 1), ("s2", "c", 2), ("s1", "a", 2)] {
+            assert_eq!(batch(stf, tf).await.status, 200);
+            assert_eq!(counts(&app, 3).await[0], samples, "after {tf} of {stf}");
+        }
+        // Several at once, two of them of one file.
+        let at_once = ["d", "e", "f", "g"].map(|tf| batch(if tf < "f" { "s3" } else { "s4" }, tf));
+        futures_util::future::join_all(at_once).await;
+        assert_eq!(counts(&app, 3).await[..2], [4, 35]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn results_move_slices_forward_only_and_the_counts_with_them() {
     on_each(async |app| {
         app.make_run(1).await;

@@ -244,3 +244,160 @@ async fn tasks_belong_to_their_author_and_give_commands() {
     })
     .await;
 }
+
+/// A dataset with a configuration and a task; the task.
+async fn task(app: &TestApp) -> Value {
+    let ids = locked_tags(app).await;
+    let data = app.make("/pcs/api/datasets/", dataset(&ids)).await;
+    let config = app.make("/pcs/api/prod-configs/", json!({"name": "c", "panda_site": "A"})).await;
+    let body = json!({"name": "t", "dataset": data["id"], "prod_config": config["id"]});
+    app.make("/pcs/api/prod-tasks/", body).await
+}
+
+#[tokio::test]
+async fn a_task_changes_its_state_step_by_step_only() {
+    on_each(async |app| {
+        let task = task(&app).await;
+        let place = format!("/pcs/api/prod-tasks/{}/", task["id"]);
+        let first = json!({"name": "t2", "dataset": task["dataset"], "prod_config": task["prod_config"], "status": "completed"});
+        let refused = app.post("/pcs/api/prod-tasks/", first).await;
+        assert_eq!(refused.body, json!({"status": ["A new task is draft or ready; it becomes completed later."]}));
+        let steps = [
+            ("submitted", 400),
+            ("completed", 400),
+            ("draft", 200),
+            ("ready", 200),
+            ("completed", 400),
+            ("draft", 200),
+            ("ready", 200),
+            ("submitted", 200),
+            ("submitted", 200),
+            ("ready", 400),
+            ("draft", 400),
+            ("failed", 200),
+            ("submitted", 400),
+            ("ready", 200),
+            ("submitted", 200),
+            ("completed", 200),
+            ("failed", 400),
+            ("ready", 400),
+        ];
+        for (number, (status, expected)) in steps.into_iter().enumerate() {
+            // Both ways obey the same rule.
+            let answer = if number % 2 == 0 {
+                app.post(&format!("{place}set-status/"), json!({"status": status})).await
+            } else {
+                app.call("PATCH", &place, json!({"status": status})).await
+            };
+            assert_eq!(answer.status, expected, "step {number} to {status}: {}", answer.body);
+        }
+        let refused = app.post(&format!("{place}set-status/"), json!({"status": "ready"})).await;
+        assert_eq!(
+            refused.body["detail"],
+            "Task t is completed and cannot become ready. What may follow: none; make a new task."
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn later_edits_change_neither_commands_nor_documents_of_a_submitted_task() {
+    on_each(async |app| {
+        let task = task(&app).await;
+        let place = format!("/pcs/api/prod-tasks/{}/", task["id"]);
+        let config = format!("/pcs/api/prod-configs/{}/", task["prod_config"]);
+        let text = async |format: &str| {
+            let path = format!("/pcs/api/prod-tasks/command/?name=t&fmt={format}");
+            app.request("GET", &path).send().await.unwrap().text().await.unwrap()
+        };
+        app.call("PATCH", &place, json!({"status": "ready"})).await;
+        app.call("PATCH", &config, json!({"panda_site": "B"})).await;
+        assert!(text("panda").await.contains("--site B"), "a draft follows its configuration");
+        let submitted = app.call("PATCH", &place, json!({"status": "submitted"})).await;
+        assert_eq!(submitted.status, 200, "{}", submitted.body);
+        assert!(submitted.body["panda_command"].as_str().unwrap().contains("--site B"), "{}", submitted.body);
+        let before = [text("condor").await, text("panda").await, text("jedi").await];
+        app.call("PATCH", &config, json!({"panda_site": "C", "jug_xl_tag": "later"})).await;
+        let locked = swf_db::Sql::new("UPDATE pcs_physics_tag SET parameters =")
+            .with("?", [json!({"beam_energy_electron": "99"}).into()]);
+        app.db.execute(&locked).await.unwrap();
+        assert_eq!([text("condor").await, text("panda").await, text("jedi").await], before);
+        let again = app.post(&format!("{place}generate-commands/"), json!(null)).await.body;
+        assert_eq!(again["panda_command"], before[1].as_str());
+        let dump: Value = serde_json::from_str(&text("dump").await).unwrap();
+        assert_eq!(
+            (&dump["prod_config"]["panda_site"], &dump["task"]["status"]),
+            (&json!("B"), &json!("submitted"))
+        );
+        for (field, value) in
+            [("overrides", json!({"panda_site": "D"})), ("csv_file", json!("x")), ("name", json!("u"))]
+        {
+            let refused = app.call("PATCH", &place, json!({field: value})).await;
+            assert_eq!(refused.status, 400);
+            assert_eq!(
+                refused.body[field],
+                json!(["Task t is submitted: this field stays as it was submitted."])
+            );
+        }
+        let noted =
+            app.call("PATCH", &place, json!({"panda_task_id": 7, "description": "d", "csv_file": ""})).await;
+        assert_eq!((noted.status, &noted.body["panda_task_id"]), (200, &json!(7)));
+        assert_eq!(text("panda").await, before[1]);
+        // After a failure it may be changed and submitted anew, with what is stored then.
+        app.call("PATCH", &place, json!({"status": "failed"})).await;
+        assert_eq!(text("panda").await, before[1]);
+        app.call("PATCH", &place, json!({"status": "ready"})).await;
+        assert!(text("panda").await.contains("--site C"));
+        app.call("PATCH", &place, json!({"status": "submitted"})).await;
+        assert!(text("panda").await.contains("--site C"));
+        // Another program that submits a changed task is believed.
+        let foreign = swf_db::Sql::new("UPDATE pcs_prod_task SET csv_file = 'new.csv'");
+        app.db.execute(&foreign).await.unwrap();
+        app.call("PATCH", &config, json!({"panda_site": "E"})).await;
+        assert!(text("panda").await.contains("--site E"));
+        assert_eq!(app.call("DELETE", &place, json!(null)).await.status, 204);
+        let left = swf_db::Sql::new("SELECT count(*) FROM swfx_task_snapshot");
+        assert_eq!(app.db.fetch_one::<i64>(&left).await.unwrap(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn parameters_of_a_tag_follow_their_definitions() {
+    on_each(async |app| {
+        let refused = async |body: Value| {
+            let answer = app.post("/pcs/api/evgen-tags/", json!({"parameters": body})).await;
+            assert_eq!(answer.status, 400, "{}", answer.body);
+            answer.body["parameters"].clone()
+        };
+        assert_eq!(
+            refused(json!({"generator": 5, "generator_version": ["1"], "notes": null})).await,
+            json!(["generator: 5 is not a text.", "generator_version: [\"1\"] is not a text."])
+        );
+        let definitions = json!({"pcs_param_defs_e": [
+            {"name": "generator", "type": "string", "required": true, "choices": ["pythia8", "EpIC"], "allow_other": false},
+            {"name": "model", "type": "string", "choices": ["a"], "allow_other": true},
+            {"name": "events", "type": "integer", "required": false, "choices": [1, 2], "allow_other": false},
+        ]});
+        let own = swf_db::Sql::new("UPDATE swf_persistent_state SET state_data = ? WHERE id = 1")
+            .with("", [definitions.into()]);
+        app.db.execute(&own).await.unwrap();
+        assert_eq!(
+            refused(json!({"generator": "pythia", "events": "2"})).await,
+            json!(["generator: \"pythia\" is not one of: pythia8, EpIC.", "events: \"2\" is not a whole number."])
+        );
+        assert_eq!(refused(json!({"generator": "EpIC", "events": 3})).await, json!(["events: 3 is not one of: 1, 2."]));
+        assert_eq!(refused(json!({"events": 1})).await, json!(["Missing required parameters: generator"]));
+        let fine = json!({"generator": "EpIC", "model": "other", "events": 2, "unknown": [1]});
+        let tag = app.make("/pcs/api/evgen-tags/", json!({"parameters": fine})).await;
+        let place = format!("/pcs/api/evgen-tags/{}/", tag["tag_number"]);
+        let patch = async |query: &str, body: Value| {
+            app.call("PATCH", &format!("{place}{query}"), json!({"parameters": body})).await
+        };
+        assert_eq!(patch("", json!({"events": 1})).await.status, 400, "a replacement lacks the generator");
+        assert_eq!(patch("?merge=true", json!({"events": 1})).await.status, 200);
+        assert_eq!(patch("?merge=true", json!({"events": 9})).await.status, 400);
+        assert_eq!(app.get(&place).await.body["parameters"]["events"], 1);
+    })
+    .await;
+}

@@ -80,6 +80,7 @@ impl Rig {
             prefix: "/swf-monitor".into(),
             mcp: wishes.mcp,
             capture: Some((Client::start(capture), capture_config)),
+            retention: Default::default(),
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/swf-monitor", listener.local_addr().unwrap());
@@ -96,6 +97,40 @@ impl Rig {
         })
         .await;
         rig
+    }
+
+    /// A second server on the same database and broker, with an address of its own; it ends with the token.
+    pub async fn replica(&self) -> (String, CancellationToken) {
+        let connection = ClientConfig::new("127.0.0.1", self.broker.addr().port());
+        let service = Arc::new(Service {
+            db: self.db.clone(),
+            panda: None,
+            bus: Some(Bus::new(Client::start(connection.clone()))),
+            clock: Clock::System,
+            settings: Settings::default(),
+            sources: Default::default(),
+        });
+        let auth = Auth::new(self.db.clone(), auth::Config::default());
+        let app = Arc::new(App::new(service, auth, rest::Config::default(), sse::Config::default()));
+        let capture = ClientConfig { client_id: Some("monitor".into()), ..connection };
+        let capture_config = ingest::Config { destination: TOPIC.into(), durable: "monitor".into() };
+        let server = Server {
+            app,
+            prefix: "/swf-monitor".into(),
+            mcp: mcp::Config::default(),
+            capture: Some((Client::start(capture), capture_config)),
+            retention: Default::default(),
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/swf-monitor", listener.local_addr().unwrap());
+        let stop = CancellationToken::new();
+        tokio::spawn(server.run(listener, stop.clone()));
+        (url, stop)
+    }
+
+    /// Ends the server and leaves the broker to others.
+    pub fn end_server(&self) {
+        self.stop.cancel();
     }
 
     /// Looks again and again until something is so.

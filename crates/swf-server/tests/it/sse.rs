@@ -30,7 +30,14 @@ struct Listener {
 
 impl Listener {
     async fn open(rig: &Rig, query: &str, after: Option<&str>) -> Listener {
-        let mut request = rig.get(&format!("/api/messages/stream/{query}"));
+        Listener::open_at(rig, &rig.url, query, after).await
+    }
+
+    async fn open_at(rig: &Rig, url: &str, query: &str, after: Option<&str>) -> Listener {
+        let mut request = rig
+            .http
+            .get(format!("{url}/api/messages/stream/{query}"))
+            .header("authorization", format!("Token {}", rig.token));
         if let Some(after) = after {
             request = request.header("last-event-id", after);
         }
@@ -111,6 +118,47 @@ async fn every_message_arrives_once_with_its_id_and_the_facts_of_its_row() {
         assert_eq!(row["message_id"].as_str(), first.id.as_deref());
         let second = listener.event().await;
         assert_eq!((second.kind.as_str(), &second.data["n"]), ("message", &json!(2)));
+        rig.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn clients_of_every_replica_see_what_one_captures_once_and_in_order() {
+    on_each_db(Some(&SCHEMA), async |db| {
+        let rig = Rig::start(&db).await;
+        rig.publish(&message("before", 0)).await;
+        rig.until("it is captured", async || {
+            rig.json("/api/workflow-messages/").await.as_array().unwrap().len() == 1
+        })
+        .await;
+        let (other, stop) = rig.replica().await;
+        let mut here = Listener::open(&rig, "", None).await;
+        here.connected().await;
+        let mut there = Listener::open_at(&rig, &other, "?namespaces=one", None).await;
+        there.connected().await;
+        // The first one marks that the other replica follows.
+        rig.publish(&message("mark", -1)).await;
+        for listener in [&mut here, &mut there] {
+            assert_eq!(listener.event().await.data["n"], -1);
+        }
+        for n in 0..300 {
+            rig.publish(&message("stf_gen", n)).await;
+        }
+        let mut ids = HashSet::new();
+        for n in 0..300 {
+            let (a, b) = (here.event().await, there.event().await);
+            assert_eq!((&a.data["n"], &b.data["n"]), (&json!(n), &json!(n)));
+            assert_eq!((&a, a.data["queue_name"].as_str()), (&b, Some("/topic/epictopic")));
+            assert!(ids.insert(a.id));
+        }
+        // The other one takes the capture over, and its client misses and repeats nothing.
+        rig.end_server();
+        for n in 300..320 {
+            rig.publish(&message("stf_gen", n)).await;
+            assert_eq!(there.event().await.data["n"], n);
+        }
+        stop.cancel();
         rig.stop().await;
     })
     .await;

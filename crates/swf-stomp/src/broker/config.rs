@@ -50,6 +50,15 @@ pub struct BrokerLimits {
     pub transaction_bytes: usize,
     /// Time for a new connection to log in; 10 s.
     pub log_in: Duration,
+    /// A durable subscription whose subscriber has been away for so long ends, with its messages; 7 days.
+    /// `None`: never.
+    pub durable_idle: Option<Duration>,
+    /// One whose backlog has reached this share, in percent, of the limits above, while its subscriber has
+    /// been away for [`BrokerLimits::durable_grace`], ends too, before senders are refused; 80. Above 100:
+    /// never.
+    pub durable_share: usize,
+    /// Time a subscriber may be away before the share counts; 60 s.
+    pub durable_grace: Duration,
 }
 
 impl Default for BrokerLimits {
@@ -66,6 +75,9 @@ impl Default for BrokerLimits {
             deliveries: 10,
             transaction_bytes: 64 << 20,
             log_in: Duration::from_secs(10),
+            durable_idle: Some(Duration::from_secs(7 * 24 * 3600)),
+            durable_share: 80,
+            durable_grace: Duration::from_secs(60),
         }
     }
 }
@@ -86,6 +98,9 @@ pub struct BrokerConfig {
     pub bare_names: BareNames,
     /// Bare names that always mean the topic, whatever [`BrokerConfig::bare_names`] says.
     pub multicast: HashSet<String>,
+    /// Client ids whose durable subscriptions never end by themselves: what they miss would be lost, so
+    /// senders are refused instead when their backlog is full.
+    pub kept_clients: HashSet<String>,
     /// Heart-beat interval wished for from clients that offer one; those silent for twice the agreed time
     /// are disconnected.
     pub heart_beat: Duration,
@@ -103,6 +118,7 @@ impl BrokerConfig {
             logins: None,
             bare_names: BareNames::default(),
             multicast: HashSet::new(),
+            kept_clients: HashSet::new(),
             heart_beat: Duration::from_secs(10),
             limits: BrokerLimits::default(),
         }
@@ -152,6 +168,10 @@ pub struct Stats {
     pub connections: usize,
     /// Messages taken from senders since the start.
     pub received: u64,
+    /// Durable subscriptions ended since the start because their subscriber did not come back.
+    pub expired_subscriptions: u64,
+    /// Messages that were dropped with them.
+    pub expired_messages: u64,
     /// By destination: `/queue/x`, `/topic/x` (all non-durable subscribers together) and
     /// `/topic/x#<client-id>#<name>` for a durable subscription. One without messages and subscribers is
     /// forgotten after a minute.

@@ -35,7 +35,7 @@ use self::{
     core::Core,
     store::{Loaded, Store},
 };
-use crate::Error;
+use crate::{Error, Frame};
 
 /// How often expired messages and unused destinations are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -121,6 +121,20 @@ impl Broker {
     pub fn stats(&self) -> Stats {
         let connections = self.shared.connections.load(Ordering::Relaxed);
         Stats { connections, ..self.shared.core().stats() }
+    }
+
+    /// Sends a message of the broker's own, as if a client had; it is kept in memory only. Returns before a
+    /// subscriber has it.
+    pub fn send(&self, destination: &str, body: impl Into<bytes::Bytes>) -> Result<(), Error> {
+        let refused = |reason| Error::Refused { operation: format!("send to {destination}"), reason };
+        let address = address::parse(destination, 0).map_err(refused)?;
+        let frame = Frame::new("SEND")
+            .with("destination", destination)
+            .with("persistent", "false")
+            .with("content-type", "application/json")
+            .with_body(body);
+        let message = message::Message::from_send(self.shared.next_message_id(), frame).map_err(refused)?;
+        self.shared.core().send(&address, message).map(|_| ()).map_err(refused)
     }
 
     /// Closes every connection, writes what is not yet on the disk and closes the file.

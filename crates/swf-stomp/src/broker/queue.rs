@@ -100,6 +100,8 @@ pub(super) struct Queue {
     pub delivered: u64,
     pub dropped: u64,
     pub used: Instant,
+    /// Since when the subscriber of a durable subscription is away, in milliseconds of Unix time.
+    pub away: Option<u64>,
 }
 
 impl Queue {
@@ -116,6 +118,7 @@ impl Queue {
             delivered: 0,
             dropped: 0,
             used: Instant::now(),
+            away: None,
         }
     }
 

@@ -418,7 +418,7 @@ impl Session {
         }
         // All or nothing: room for every message is made sure of first.
         for (address, (messages, bytes)) in totals {
-            core.check_room(address, messages, bytes)?;
+            core.make_room(address, messages, bytes)?;
         }
         core.together(|core| {
             let mut stored = false;

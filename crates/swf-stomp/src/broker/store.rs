@@ -44,6 +44,8 @@ pub(super) struct DurableRow {
     pub key: String,
     pub topic: String,
     pub selector: Option<String>,
+    /// Since when its subscriber is away, in milliseconds of Unix time; `None` while it is there.
+    pub away: Option<u64>,
 }
 
 /// What the file held at the start, in order.
@@ -59,6 +61,8 @@ pub(super) enum Change {
     Delete(u64),
     PutDurable(DurableRow),
     DropDurable(String),
+    /// The subscriber of a durable subscription came or went.
+    Away(String, Option<u64>),
     /// Changes to be committed together or not at all.
     Group(Vec<Change>),
     Receipt(Arc<Outbox>, String),
@@ -147,14 +151,26 @@ impl Store {
 async fn load(connection: &mut SqliteConnection) -> Result<Result<Loaded, String>, sqlx::Error> {
     for statement in [
         "CREATE TABLE IF NOT EXISTS stomp_message (seq INTEGER PRIMARY KEY, place TEXT NOT NULL, frame BLOB NOT NULL)",
-        "CREATE TABLE IF NOT EXISTS stomp_durable (key TEXT PRIMARY KEY, topic TEXT NOT NULL, selector TEXT)",
+        "CREATE TABLE IF NOT EXISTS stomp_durable (key TEXT PRIMARY KEY, topic TEXT NOT NULL, selector TEXT, \
+         away INTEGER)",
         // Takes the lock of the file now rather than with the first message.
         "DELETE FROM stomp_message WHERE seq < 0",
     ] {
         sqlx::query(statement).execute(&mut *connection).await?;
     }
+    // Files of the first version do not say since when a subscriber is away.
+    let columns = sqlx::query("SELECT name FROM pragma_table_info('stomp_durable')")
+        .fetch_all(&mut *connection)
+        .await?;
+    let mut known = false;
+    for column in columns {
+        known |= column.try_get::<String, _>(0)? == "away";
+    }
+    if !known {
+        sqlx::query("ALTER TABLE stomp_durable ADD COLUMN away INTEGER").execute(&mut *connection).await?;
+    }
     let mut loaded = Loaded::default();
-    for row in sqlx::query("SELECT key, topic, selector FROM stomp_durable ORDER BY key")
+    for row in sqlx::query("SELECT key, topic, selector, away FROM stomp_durable ORDER BY key")
         .fetch_all(&mut *connection)
         .await?
     {
@@ -162,6 +178,7 @@ async fn load(connection: &mut SqliteConnection) -> Result<Result<Loaded, String
             key: row.try_get(0)?,
             topic: row.try_get(1)?,
             selector: row.try_get(2)?,
+            away: row.try_get::<Option<i64>, _>(3)?.map(i64::unsigned_abs),
         });
     }
     let mut places: BTreeMap<String, Arc<str>> = BTreeMap::new();
@@ -207,7 +224,7 @@ impl Batch {
                 self.inserts.retain(|_, row| *row.place != *key);
                 self.durables.push(Change::DropDurable(key));
             }
-            put @ Change::PutDurable(_) => self.durables.push(put),
+            change @ (Change::PutDurable(_) | Change::Away(..)) => self.durables.push(change),
             Change::Receipt(outbox, id) => self.receipts.push((outbox, id)),
             Change::Group(changes) => changes.into_iter().for_each(|change| self.add(change)),
             Change::Flushed(done) => self.flushed.push(done),
@@ -291,10 +308,20 @@ async fn commit(connection: &mut SqliteConnection, batch: &Batch) -> Result<(), 
 async fn write_durable(connection: &mut SqliteConnection, change: &Change) -> Result<(), sqlx::Error> {
     match change {
         Change::PutDurable(row) => {
-            sqlx::query("INSERT OR REPLACE INTO stomp_durable (key, topic, selector) VALUES ($1, $2, $3)")
-                .bind(&row.key)
-                .bind(&row.topic)
-                .bind(&row.selector)
+            sqlx::query(
+                "INSERT OR REPLACE INTO stomp_durable (key, topic, selector, away) VALUES ($1, $2, $3, $4)",
+            )
+            .bind(&row.key)
+            .bind(&row.topic)
+            .bind(&row.selector)
+            .bind(row.away.map(milliseconds))
+            .execute(connection)
+            .await?;
+        }
+        Change::Away(key, since) => {
+            sqlx::query("UPDATE stomp_durable SET away = $1 WHERE key = $2")
+                .bind(since.map(milliseconds))
+                .bind(key)
                 .execute(connection)
                 .await?;
         }
@@ -308,6 +335,10 @@ async fn write_durable(connection: &mut SqliteConnection, change: &Change) -> Re
         _ => {}
     }
     Ok(())
+}
+
+fn milliseconds(time: u64) -> i64 {
+    i64::try_from(time).unwrap_or(i64::MAX)
 }
 
 async fn insert(connection: &mut SqliteConnection, rows: &[&Row]) -> Result<(), sqlx::Error> {

@@ -3,7 +3,7 @@
 //! *Invariant:* the counts of `swf_run_state` change in the same transaction as the slices, and only by what
 //! really changed; a slice goes queued, processing, then completed or failed, and never back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -95,28 +95,29 @@ impl Store {
         let now = self.clock.now();
         let later = self.later().await?;
         let mut tx = self.db.begin().await?;
+        lock_runs(&mut tx, &good).await?;
         let mut moves = Moves::new();
+        let mut sampled: BTreeMap<(i64, String), i64> = BTreeMap::new();
         let mut created = 0;
         for chunk in good.chunks(CHUNK) {
             let rows: Vec<NewRow> =
                 chunk.iter().map(|w| fields::insert_values(&RESOURCE, w, &[], now, later)).collect();
-            let sql = fields::insert(RESOURCE.table, &rows, self.db.dialect())
-                .with("ON CONFLICT (tf_filename, slice_id) DO NOTHING RETURNING run_number, status", []);
-            for (run, status) in tx.fetch_all::<(i64, String)>(&sql).await? {
+            let sql = fields::insert(RESOURCE.table, &rows, self.db.dialect()).with(
+                "ON CONFLICT (tf_filename, slice_id) DO NOTHING RETURNING run_number, status, stf_filename",
+                [],
+            );
+            for (run, status, stf) in tx.fetch_all::<(i64, String, String)>(&sql).await? {
                 created += 1;
+                *sampled.entry((run, stf)).or_default() += 1;
                 *moves.entry(run).or_default().entry(status).or_default() += 1;
             }
         }
+        let samples = new_samples(&mut tx, &sampled).await?;
         for (run, by_status) in &moves {
             let new: i64 = by_status.values().sum();
-            move_counts(
-                &mut tx,
-                *run,
-                &[("slices_created", new), ("stf_samples_received", 1)],
-                by_status,
-                now,
-            )
-            .await?;
+            let samples = samples.get(run).copied().unwrap_or(0);
+            let more = [("slices_created", new), ("stf_samples_received", samples)];
+            move_counts(&mut tx, *run, &more, by_status, now).await?;
         }
         tx.commit().await?;
         Ok(Outcome { created, existing: (good.len() as u64).saturating_sub(created) })
@@ -223,6 +224,42 @@ fn name_parent(row: &mut Vec<Written>, parent: &str) {
             }
         }
     }
+}
+
+/// Batches of one run follow each other, so that one of them is the first to cut a super time frame file.
+async fn lock_runs(tx: &mut Tx<'_>, rows: &[Vec<Written>]) -> Result<(), Error> {
+    let runs: BTreeSet<i64> = rows.iter().map(|row| number(row, "run_number")).collect();
+    let mut sql = Sql::new("SELECT run_number FROM swf_run_state");
+    sql.and_in("run_number", runs.into_iter().map(Value::from))
+        .push("ORDER BY run_number", [])
+        .push(tx.dialect().for_update(), []);
+    tx.rows(&sql).await?;
+    Ok(())
+}
+
+/// By run: super time frame files whose first slices are those that were made now.
+async fn new_samples(
+    tx: &mut Tx<'_>,
+    made: &BTreeMap<(i64, String), i64>,
+) -> Result<BTreeMap<i64, i64>, Error> {
+    let mut out = BTreeMap::new();
+    let all: Vec<(&(i64, String), &i64)> = made.iter().collect();
+    for chunk in all.chunks(CHUNK) {
+        let marks = vec!["(?, ?)"; chunk.len()].join(", ");
+        let values = chunk.iter().flat_map(|((run, stf), _)| [Value::from(*run), stf.into()]);
+        let sql = Sql::new("SELECT run_number, stf_filename, count(*) FROM swf_tf_slices").with(
+            &format!(
+                "WHERE (run_number, stf_filename) IN (VALUES {marks}) GROUP BY run_number, stf_filename"
+            ),
+            values,
+        );
+        for (run, stf, slices) in tx.fetch_all::<(i64, String, i64)>(&sql).await? {
+            if made.get(&(run, stf)) == Some(&slices) {
+                *out.entry(run).or_default() += 1;
+            }
+        }
+    }
+    Ok(out)
 }
 
 /// The slices that reports speak of, locked.

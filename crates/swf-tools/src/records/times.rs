@@ -27,6 +27,7 @@ pub fn read(text: &str, zone: Tz) -> Result<DateTime<Utc>, String> {
     let time = match offset {
         Some(seconds) => naive.checked_sub_signed(TimeDelta::seconds(seconds)).map(|t| t.and_utc()),
         None => {
+            crate::time::naive_seen(text, zone);
             let local = zone.from_local_datetime(&naive).earliest();
             let local = local.ok_or_else(|| format!("Invalid datetime for the timezone \"{zone}\"."))?;
             Some(local.with_timezone(&Utc))

@@ -10,6 +10,8 @@ use swf_db::{Error as DbError, Row, Sql, Tx, Value};
 use super::describe::{Field, Resource, Source};
 use super::error::Problems;
 use super::fields::{Written, insert, insert_values, placeholder};
+use super::pcs::resources::TASKS;
+use super::pcs::tasks;
 use super::store::{absent, lookup_value};
 use super::validate::Input;
 use super::{Error, Store, present};
@@ -41,6 +43,9 @@ impl Store {
         }
         let mut tx = self.db.begin().await?;
         let written = self.checked(&mut tx, resource, &input, None).await?;
+        if resource.path == TASKS.path {
+            tasks::check_first(&written)?;
+        }
         let author = resource.author.map(|column| (column, Value::from(caller.name())));
         let row = insert_values(resource, &written, author.as_slice(), self.clock.now(), later);
         let key = resource.key();
@@ -84,6 +89,7 @@ impl Store {
             keep_in_metadata(&mut written, &old);
         }
         let id = old.get(resource.key()).cloned().unwrap_or(Value::Null);
+        let submitted = resource.path == TASKS.path && tasks::check_change(&old, &written)?;
         if let Some(sql) = self.update_sql(resource, &written, id.clone()) {
             match tx.execute(&sql).await {
                 Ok(_) => {}
@@ -93,6 +99,10 @@ impl Store {
                 }
                 Err(e) => return Err(e.into()),
             }
+        }
+        if submitted {
+            let task = self.get_in(&mut tx, resource, resource.key(), id.clone()).await?;
+            self.keep_submitted(&mut tx, caller, task).await?;
         }
         let out = self.get_in(&mut tx, resource, resource.key(), id).await?;
         tx.commit().await?;
@@ -106,6 +116,9 @@ impl Store {
         let old = existing(&mut tx, resource, wanted).await?;
         may_change(resource, caller, &old)?;
         let id = old.get(resource.key()).cloned().unwrap_or(Value::Null);
+        if resource.path == TASKS.path {
+            tasks::forget_snapshot(&mut tx, id.clone()).await?;
+        }
         cascade(&mut tx, resource.table, format!("\"{}\" = ?", resource.key()), id).await?;
         tx.commit().await?;
         Ok(())

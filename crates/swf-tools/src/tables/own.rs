@@ -76,5 +76,36 @@ pub const MCP_SESSION: Table = Table {
     checks: &[],
 };
 
+/// Work that only one of several replicas does at a time, and who does it until when.
+pub const LEASE: Table = Table {
+    name: "swfx_lease",
+    columns: &[
+        Column::new("name", Kind::Text),
+        Column::new("holder", Kind::Text),
+        Column::new("until", Kind::Time),
+    ],
+    primary_key: Key { name: "swfx_lease_pkey", columns: &["name"] },
+    uniques: &[],
+    indexes: &[],
+    foreign_keys: &[],
+    checks: &[],
+};
+
+/// What a submitted production task consisted of when it was submitted.
+pub const TASK_SNAPSHOT: Table = Table {
+    name: "swfx_task_snapshot",
+    columns: &[
+        Column::new("task_id", Kind::BigInt),
+        Column::new("taken_at", Kind::Time).with(Default::Now),
+        Column::new("taken_by", Kind::Text),
+        Column::new("parts", Kind::Json).with(Default::EmptyObject),
+    ],
+    primary_key: Key { name: "swfx_task_snapshot_pkey", columns: &["task_id"] },
+    uniques: &[],
+    indexes: &[],
+    foreign_keys: &[],
+    checks: &[],
+};
+
 /// All of them; the ledger of migrations is kept by `swf_db::migrate` itself.
-pub const TABLES: &[&Table] = &[&DEAD_LETTER, &MESSAGE_UID, &AUDIT, &MCP_SESSION];
+pub const TABLES: &[&Table] = &[&DEAD_LETTER, &MESSAGE_UID, &AUDIT, &MCP_SESSION, &LEASE, &TASK_SNAPSHOT];

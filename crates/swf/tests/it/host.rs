@@ -78,15 +78,39 @@ worker_rampdown_time = 0
 impl Host {
     /// Starts it and waits until the agent manager is alive.
     pub async fn start() -> Host {
+        Host::with(&[]).await
+    }
+
+    /// With variables in its environment.
+    pub async fn with(variables: &[(&str, &str)]) -> Host {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("workflows")).unwrap();
         std::fs::write(folder.path().join("workflows/quick_default.toml"), QUICK).unwrap();
+        Host::at(folder, variables).await
+    }
+
+    /// `swf up` killed with -9 and, when nothing of it is left, started again.
+    pub async fn killed_and_started_again(mut self) -> Host {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let path = self.folder.path().to_owned();
+        until("end of all processes", Duration::from_secs(10), || async {
+            processes(&path, &[]).is_empty().then_some(())
+        })
+        .await;
+        std::fs::remove_file(path.join("running.json")).unwrap();
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        Host::at(folder, &[]).await
+    }
+
+    async fn at(folder: tempfile::TempDir, variables: &[(&str, &str)]) -> Host {
         let log = std::fs::File::create(folder.path().join("up.log")).unwrap();
         let child = swf()
             .arg("--data-dir")
             .arg(folder.path())
             .arg("up")
+            .envs(variables.iter().copied())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()

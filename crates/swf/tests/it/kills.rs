@@ -105,6 +105,43 @@ async fn a_killed_agent_manager_leaves_no_orphan_and_resumes_its_testbed() {
 }
 
 #[tokio::test]
+async fn a_killed_swf_up_leaves_nothing_and_the_next_one_resumes_its_testbed() {
+    let host = Host::start().await;
+    host.start_testbed().await;
+    let host = host.killed_and_started_again().await;
+    // Nobody starts it: it comes back by itself.
+    host.testbed_ready().await;
+    host.down().await;
+}
+
+#[tokio::test]
+async fn with_a_key_the_monitor_s_commands_are_obeyed_and_others_are_not() {
+    let signed = [("SWF__BROKER__COMMAND_KEY", "between us"), ("SWF__BROKER__REQUIRE_SIGNED", "true")];
+    let host = Host::with(&signed).await;
+    host.start_testbed().await;
+    let (address, port) = host.broker.rsplit_once(':').unwrap();
+    let config = swf_stomp::ClientConfig::new(address, port.parse().unwrap());
+    let stranger = swf_stomp::Client::start(config);
+    let manager = host.call("swf_check_agent_manager", json!({})).await;
+    let queue = format!("/queue/agent_control.{}", manager["username"].as_str().unwrap());
+    assert_eq!(manager["control_queue"], queue, "the name that is told is the one that is listened to");
+    let mut answers = stranger.subscribe(swf_stomp::Subscribe::to("/queue/stranger")).await.unwrap();
+    let command = json!({"command": "stop_testbed", "reply_to": "/queue/stranger"}).to_string();
+    stranger.send(swf_stomp::Message::new(queue, command)).await.unwrap();
+    let answer = tokio::time::timeout(LIMIT, answers.next()).await.unwrap().unwrap();
+    let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(answer["success"], false, "{answer}");
+    assert!(answer["error"].as_str().unwrap().contains("not signed"), "{answer}");
+    let execution = host.start_run(3).await;
+    until("the end of the run", LIMIT, || async {
+        (host.monitor(&execution).await["status"] == "completed").then_some(())
+    })
+    .await;
+    host.call("swf_stop_user_testbed", json!({})).await;
+    host.down().await;
+}
+
+#[tokio::test]
 async fn stopping_ends_the_run_at_once_and_a_second_stop_says_so() {
     let host = Host::start().await;
     host.start_testbed().await;

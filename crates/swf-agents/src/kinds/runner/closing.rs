@@ -6,10 +6,12 @@ use serde_json::{Map, Value, json};
 use swf_client::Execution;
 use tokio::time::Instant;
 
+use super::outbox;
 use crate::agent::{Link, Outgoing, derived_uid, wait_for_monitor};
 
-/// When the ending itself meets a broker that is away, it waits so long for it.
-const CLOSING: Duration = Duration::from_secs(30);
+/// When the ending itself meets a broker that is away, it waits so long for it; then the message is kept and sent
+/// when the broker is back.
+const CLOSING: Duration = Duration::from_secs(10);
 /// After the runner was told to end, the last message and the final status may take so long each.
 pub(super) const LAST_STATUS: Duration = Duration::from_secs(5);
 /// Pause before a message is sent again.
@@ -28,10 +30,15 @@ pub(super) async fn close(link: &Link, destination: String, body: Map<String, Va
                 tracing::debug!(%error, "the closing message is sent again");
                 tokio::time::sleep(PAUSE).await;
             }
-            _ => {
-                tracing::error!("the closing message of execution {execution_id} could not be sent");
-                return;
-            }
+            _ => break,
+        }
+    }
+    match outbox::keep(&link.config, &outgoing) {
+        Ok(()) => tracing::warn!(
+            "the closing message of execution {execution_id} is kept and sent when the broker is back"
+        ),
+        Err(error) => {
+            tracing::error!("the closing message of execution {execution_id} is lost: {error:#}");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Local, NaiveDateTime, Utc};
 use serde_json::{Map, Value, json};
+use swf_stomp::Delivery;
 
 use crate::agent::{Incoming, Link, Outgoing, derived_uid};
 
@@ -107,18 +108,18 @@ pub(super) async fn reply(link: &Link, message: &Incoming, msg_type: &str, field
 /// Give a command of another namespace to that namespace's own queue.
 pub(super) async fn forward(
     link: &Link,
-    body: &[u8],
+    delivery: &Delivery,
     namespace: &str,
-    uid: &str,
 ) -> Result<(), swf_stomp::Error> {
+    let uid = delivery.headers.get("message-uid").unwrap_or(delivery.message_id());
     let destination = format!("/queue/workflow_control.{namespace}");
     let end = Utc::now().timestamp_millis() + LIFETIME.as_millis() as i64;
-    let message = swf_stomp::Message::new(&destination, body.to_vec())
+    let message = swf_stomp::Message::new(&destination, delivery.body.to_vec())
         .with("message-uid", uid)
         .with("namespace", namespace)
         .with("content-type", "application/json")
         .with("expires", end.to_string());
-    link.broker.send(message).await?;
+    link.broker.send(link.config.trust.passed_on(delivery, message)).await?;
     tracing::info!(namespace, "forwarded a command of namespace {namespace} to {destination}");
     Ok(())
 }

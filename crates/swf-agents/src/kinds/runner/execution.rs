@@ -16,7 +16,7 @@ use super::closing::{LAST_STATUS, PAUSE, close};
 use super::command::RunWorkflow;
 use crate::agent::{Link, Outgoing, is_transient, wait_for_monitor};
 use crate::config::WorkflowConfig;
-use crate::workflow::{Action, Engine, Identity};
+use crate::workflow::{Action, DEFAULT_DESTINATION, Engine, Identity};
 
 /// Columns of the monitor: version has 50 characters.
 const VERSION_LENGTH: usize = 50;
@@ -371,6 +371,7 @@ impl Drive {
         if let Some(file) = file {
             write_file(file, &body).await?;
         }
+        let destination = self.place(destination);
         let outgoing = Outgoing::new(destination, Uuid::new_v4().to_string(), Value::Object(body));
         let mut told = false;
         loop {
@@ -403,10 +404,15 @@ impl Drive {
         Ok(())
     }
 
+    /// What a definition sends to the usual topic goes to the configured one.
+    fn place(&self, destination: String) -> String {
+        if destination == DEFAULT_DESTINATION { self.link.config.topic.clone() } else { destination }
+    }
+
     /// The closing message of a run that ends before its steps do, or whose steps do not close it.
     async fn close_run(&self, engine: &Engine, reason: Option<&str>) {
         let Ok(Some(Action::Send { destination, body, .. })) = engine.closing(reason) else { return };
-        close(&self.link, destination, body, &self.prepared.execution_id).await;
+        close(&self.link, self.place(destination), body, &self.prepared.execution_id).await;
     }
 
     /// Call 9 of the contract: one final status.

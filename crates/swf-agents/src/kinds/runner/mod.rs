@@ -6,6 +6,7 @@
 mod closing;
 mod command;
 mod execution;
+mod outbox;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use swf_stomp::{Delivery, Subscription};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::agent::{Config, Incoming, Kind, Link, Operational, Refused, acknowledge, read, start, turn_down};
 use command::{RunWorkflow, forward, reply, too_old};
@@ -55,10 +57,13 @@ pub(crate) async fn run(config: Config, shutdown: CancellationToken) -> anyhow::
     });
     started
         .live(async |link, subscriptions| {
+            // What could not be sent before is sent as soon as it can be, beside everything else.
+            let outbox = AbortOnDropHandle::new(tokio::spawn(outbox::deliver(link.clone())));
             closing::close_earlier_life(&link).await;
             let mut runner = Runner { link, control_queue, active: None };
             let outcome = runner.take_commands(subscriptions).await;
             runner.wind_up().await;
+            drop(outbox);
             outcome
         })
         .await
@@ -130,14 +135,24 @@ impl Runner {
     }
 
     async fn take(&mut self, delivery: Delivery) {
+        let trusted = self.link.config.trust.check(&delivery);
         match read(delivery, &self.link.config.namespace) {
             Ok(message) => {
-                self.command(&message).await;
+                match trusted {
+                    Ok(()) => self.command(&message).await,
+                    Err(reason) => self.distrust(&message, &reason).await,
+                }
                 acknowledge(&message.delivery).await;
             }
             Err((delivery, Refused::Foreign(namespace))) => {
-                let uid = delivery.headers.get("message-uid").unwrap_or(delivery.message_id()).to_owned();
-                match forward(&self.link, &delivery.body, &namespace, &uid).await {
+                if let Err(reason) = trusted {
+                    tracing::warn!(
+                        namespace,
+                        "a command for namespace {namespace} is not passed on: {reason}"
+                    );
+                    return acknowledge(&delivery).await;
+                }
+                match forward(&self.link, &delivery, &namespace).await {
                     Ok(()) => acknowledge(&delivery).await,
                     Err(error) => {
                         tracing::warn!("a command of namespace {namespace} was not forwarded yet: {error}")
@@ -146,6 +161,20 @@ impl Runner {
             }
             Err((delivery, refused)) => turn_down(&self.link, &delivery, &refused).await,
         }
+    }
+
+    /// Refuses a command without a good signature.
+    async fn distrust(&mut self, message: &Incoming, reason: &str) {
+        self.link.pulse.change(|health| health.failed += 1);
+        let kind = &message.msg_type;
+        let sender = message.text("sender").or_else(|| message.text("requested_by")).unwrap_or("unknown");
+        tracing::warn!(
+            sender,
+            destination = message.delivery.destination(),
+            "{kind} of sender {sender:?} {reason}"
+        );
+        let answer = json!({ "accepted": false, "execution_id": message.execution_id, "reason": reason });
+        reply(&self.link, message, &format!("{kind}_reply"), answer).await;
     }
 
     async fn command(&mut self, message: &Incoming) {

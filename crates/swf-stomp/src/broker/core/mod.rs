@@ -63,6 +63,8 @@ pub(super) struct Core {
     last_seq: u64,
     last_delivery: u64,
     received: u64,
+    expired_subscriptions: u64,
+    expired_messages: u64,
 }
 
 impl Core {
@@ -80,9 +82,15 @@ impl Core {
             last_seq: 0,
             last_delivery: 0,
             received: 0,
+            expired_subscriptions: 0,
+            expired_messages: 0,
         };
         for durable in loaded.durables {
-            core.add_durable(&durable.key, &durable.topic, durable.selector)?;
+            let id = core.add_durable(&durable.key, &durable.topic, durable.selector)?;
+            if let Some(queue) = core.queues.get_mut(&id) {
+                // A subscriber that was there when the broker died is away from now on.
+                queue.away = Some(durable.away.unwrap_or_else(now_ms));
+            }
         }
         for Row { seq, place, message } in loaded.rows {
             core.last_seq = core.last_seq.max(seq);
@@ -98,7 +106,7 @@ impl Core {
     /// error is the ceiling that was reached, and then the message is nowhere.
     pub fn send(&mut self, address: &Address, mut message: Message) -> Result<bool, String> {
         let address = self.resolve(address, false);
-        self.check_room(&address, 1, message.size())?;
+        self.make_room(&address, 1, message.size())?;
         self.received += 1;
         match &address {
             Address::Topic(key) => {
@@ -190,6 +198,7 @@ impl Core {
             queue.consumers.push(id);
             queue.used = Instant::now();
         }
+        self.note_presence(queue);
         self.dispatch(queue);
         Ok(id)
     }
@@ -440,6 +449,7 @@ impl Core {
             }
             None => return,
         };
+        self.note_presence(queue_id);
         for (entry, begun) in consumer.take_all(&unbegun) {
             if begun && consumer.ack == AckMode::Auto && (private || !connection_ended) {
                 self.done(queue_id, &entry);

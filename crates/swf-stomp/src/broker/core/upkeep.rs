@@ -25,6 +25,7 @@ impl Core {
                 self.remove_queue(id);
             }
         }
+        self.end_abandoned();
         self.topics.retain(|_, topic| {
             !topic.queues.is_empty() || topic.used.is_some_and(|used| used.elapsed() < IDLE)
         });
@@ -49,6 +50,12 @@ impl Core {
             stats.delivered += queue.delivered;
             stats.dropped += queue.dropped;
         }
-        Stats { connections: 0, received: self.received, destinations }
+        Stats {
+            connections: 0,
+            received: self.received,
+            expired_subscriptions: self.expired_subscriptions,
+            expired_messages: self.expired_messages,
+            destinations,
+        }
     }
 }

@@ -1,11 +1,12 @@
 //! The commands and documents that submit a task. What users wrote is quoted for the shell.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 type Object = Map<String, Value>;
 
 /// A task and all that belongs to it.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Parts {
     task: Object,
     dataset: Object,
@@ -15,6 +16,9 @@ pub struct Parts {
     effective: Object,
 }
 
+/// What of a task its commands are made from.
+const MATTERS: [&str; 4] = ["dataset", "prod_config", "csv_file", "overrides"];
+
 /// Between the parts of a long command.
 const NEXT: &str = " \\\n  ";
 
@@ -23,6 +27,15 @@ impl Parts {
     pub fn new(task: Object, dataset: Object, config: Object, tags: [Object; 4]) -> Parts {
         let effective = overlaid(&config, task.get("overrides"));
         Parts { task, dataset, config, tags, effective }
+    }
+
+    /// These parts with the task's row as it is now; `None` when they belong to another state of the task.
+    pub fn for_task(mut self, task: Object) -> Option<Parts> {
+        if MATTERS.iter().any(|name| self.task.get(*name) != task.get(*name)) {
+            return None;
+        }
+        self.task = task;
+        Some(self)
     }
 
     fn parameter(&self, tag: usize, name: &str) -> String {

@@ -9,7 +9,7 @@ use crate::counters::{self, Counter};
 use crate::records::error::Problems;
 use crate::records::fields::{self, insert, insert_values};
 use crate::records::store::lookup_value;
-use crate::records::write::{cascade, existing};
+use crate::records::write::{cascade, document, existing};
 use crate::records::{Change, Error, Input, Resource, Store};
 
 /// A kind of tag.
@@ -44,15 +44,16 @@ impl Store {
         input: Input,
     ) -> Result<Map<String, JsonValue>, Error> {
         let later = self.later().await?;
-        let required = parameters::required(&self.db, kind.letter).await?;
+        let definitions = parameters::definitions(&self.db, kind.letter).await?;
         let mut problems = Problems::default();
         let written = fields::read(kind.resource, &input, false, self.zone, &mut problems);
         let given = written.iter().find(|w| w.field.name == "parameters").and_then(|w| match &w.value {
             Value::Json(json) => Some(json),
             _ => None,
         });
-        if let Some(why) = parameters::wrong(given, &required) {
-            problems.add("parameters", [why]);
+        let wrong = parameters::wrong(given, &definitions);
+        if !wrong.is_empty() {
+            problems.add("parameters", wrong);
         }
         let category = written.iter().find(|w| w.field.name == "category").map(|w| w.value.clone());
         let mut tx = self.db.begin().await?;
@@ -110,20 +111,26 @@ impl Store {
         input: Input,
         change: Change,
     ) -> Result<Map<String, JsonValue>, Error> {
-        if change == Change::Patch
-            && let Some(given) = input.fields.get("parameters")
-        {
+        if let Some(given) = input.fields.get("parameters") {
             let parsed =
                 input.form.then(|| given.as_str().and_then(|t| serde_json::from_str(t).ok())).flatten();
-            let required = parameters::required(&self.db, kind.letter).await?;
-            if let Some(why) = parameters::wrong(Some(parsed.as_ref().unwrap_or(given)), &required) {
-                // What the tag's state forbids is said first.
-                let mut tx = self.db.begin().await?;
-                let old = existing(&mut tx, kind.resource, lookup_value(kind.resource, key)?).await?;
-                if let Some(guard) = kind.resource.guard {
-                    guard(&old, &input)?;
-                }
-                return Err(Error::field("parameters", why));
+            let mut given = parsed.unwrap_or_else(|| given.clone());
+            let definitions = parameters::definitions(&self.db, kind.letter).await?;
+            // What the tag's state forbids is said first.
+            let mut tx = self.db.begin().await?;
+            let old = existing(&mut tx, kind.resource, lookup_value(kind.resource, key)?).await?;
+            if let Some(guard) = kind.resource.guard {
+                guard(&old, &input)?;
+            }
+            if let (Change::Merge, JsonValue::Object(given)) = (change, &mut given)
+                && let Some(JsonValue::Object(mut stored)) = old.get("parameters").and_then(document)
+            {
+                stored.append(given);
+                *given = stored;
+            }
+            let wrong = parameters::wrong(Some(&given), &definitions);
+            if !wrong.is_empty() {
+                return Err(Error::Invalid(serde_json::json!({ "parameters": wrong })));
             }
         }
         self.update(kind.resource, caller, key, input, change).await
