@@ -8,4 +8,5 @@ mod every;
 mod overview;
 mod random;
 mod recorded;
+mod rows;
 mod support;
