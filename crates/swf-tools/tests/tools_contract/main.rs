@@ -9,4 +9,5 @@ mod overview;
 mod prompts;
 mod random;
 mod recorded;
+mod rows;
 mod support;

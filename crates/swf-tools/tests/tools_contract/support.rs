@@ -129,6 +129,7 @@ async fn bus(broker: &Broker) -> Bus {
         "/queue/workflow_control.epic-daq",
         "/queue/agent_control.torre",
         "/queue/agent_control.wenauseic",
+        "/queue/agent_control.idle",
     ] {
         tokio::spawn(answer(client(), queue));
     }
@@ -147,7 +148,7 @@ async fn answer(client: Client, queue: &'static str) {
             "correlation_id": asked["correlation_id"], "accepted": true, "success": true,
             "execution_id": "stf_datataking-torre-0015", "message": "done", "agents": [],
         });
-        let to = asked["reply_to"].as_str().unwrap();
+        let Some(to) = asked["reply_to"].as_str() else { continue };
         client.send(Message::new(to, reply.to_string())).await.unwrap();
     }
 }
