@@ -83,5 +83,5 @@ pub const SCHEMA: Schema = Schema {
     later: LATER_COLUMNS,
     own: own::TABLES,
     first_rows: &[("swf_persistent_state", 1)],
-    steps: &[],
+    steps: own::STEPS,
 };

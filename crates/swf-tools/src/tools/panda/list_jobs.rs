@@ -157,7 +157,7 @@ impl ListJobs {
             in_flight: flight.unwrap_or_default(),
             truncated,
             monitor_urls: links(cx, panda, "/panda/jobs/", &arguments(self)),
-            as_of: AsOf::new(cx, panda, Some(window)),
+            as_of: AsOf::new(cx, panda, Some(window)).with(&filter.used),
             synthetic: answer::synthetic(&catalog),
             dark,
         })
