@@ -257,9 +257,9 @@ pub fn error_json(error: &JobError) -> Value {
 }
 
 /// An error with its name, meaning and advice.
-pub fn explained(error: &JobError) -> Value {
+pub fn explained(catalog: &Catalog, error: &JobError) -> Value {
     let mut out = error_json(error);
-    let words = serde_json::to_value(error.explanation()).unwrap_or_default();
+    let words = serde_json::to_value(catalog.words().error(error)).unwrap_or_default();
     if let (Some(out), Value::Object(words)) = (out.as_object_mut(), words) {
         out.extend(words);
     }

@@ -4,6 +4,7 @@
 //! outside addresses asked are those of [`Settings`].
 
 pub mod answer;
+pub mod archive;
 pub mod bench;
 mod catalog;
 pub mod classify;
@@ -317,7 +318,7 @@ impl Panda {
         }
         match &e {
             E::Unavailable(_) | E::Open { .. } => {
-                unavailable("does not answer (down, unreachable or out of connections)")
+                unavailable("does not answer (it is down or unreachable, or all of ours wait for a lock or a slow query)")
             }
             E::Timeout(source) if is_lock(source) => unavailable(&format!(
                 "has a table locked by somebody else for more than {} s; try again in a minute",

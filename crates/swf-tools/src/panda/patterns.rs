@@ -7,7 +7,7 @@ use swf_db::{Engine, Row, Sql, Value};
 
 use super::answer::{int, moment, text};
 use super::counts::rows_of;
-use super::errors::{COMPONENTS, Explanation, explain};
+use super::errors::{COMPONENTS, Dictionary, Explanation};
 use super::filter::{ENDED, FAULTY, JobFilter, Window};
 use super::hours::cell::{Words, time};
 use super::hours::{Covered, Fault, Hour, Picks};
@@ -117,7 +117,7 @@ pub async fn patterns(
     let words = &all.words;
     let mut out: Vec<Pattern> = groups
         .into_iter()
-        .filter_map(|((source, code, text), g)| g.pattern(source, code, words.text(text), words))
+        .filter_map(|((source, code, text), g)| g.pattern((source, code), words.text(text), words, catalog.words()))
         .collect();
     out.sort_by(|a, b| {
         let order = |p: &Pattern| (std::cmp::Reverse(p.jobs), p.source, p.code);
@@ -350,13 +350,19 @@ impl Group {
         self.last = self.last.max(sums.last);
     }
 
-    fn pattern(self, source: usize, code: i64, pattern: String, words: &Words) -> Option<Pattern> {
+    fn pattern(
+        self,
+        (source, code): (usize, i64),
+        pattern: String,
+        words: &Words,
+        dictionary: &Dictionary,
+    ) -> Option<Pattern> {
         let (source, _) = COMPONENTS.get(source)?;
         let texts = self.texts.len();
         let diag = most_frequent(self.texts, words);
         let name = |number: u32| words.get(number).map(str::to_owned);
         Some(Pattern {
-            explanation: explain(source, code, &diag),
+            explanation: dictionary.explain(source, code, &diag),
             source,
             code,
             diag,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use swf_db::Row;
 
 use super::activity::filters;
-use super::list_jobs::{Pagination, links, paginate};
+use super::list_jobs::{COUNTS, Pagination, links, paginate};
 use crate::list::{Link, Truncated, arguments};
 use crate::panda::answer::{self, Answer, AsOf, text};
 use crate::panda::counts::{self, Key, by_status};
@@ -150,9 +150,10 @@ impl DiagnoseJobs {
         let errors: Vec<Vec<JobError>> = page.rows.iter().map(jobs::errors).collect();
         let rows = page.rows.iter().zip(&errors);
         let mut rows: Vec<_> =
-            rows.map(|(row, errors)| diagnosed(row, errors, &storage, &columns, cx)).collect();
+            rows.map(|(row, errors)| diagnosed(row, errors, &storage, &columns, (cx, &catalog))).collect();
+        let around = COUNTS + serde_json::to_string(&error_summary).map_or(0, |t| t.len());
         let (pagination, truncated) =
-            paginate(cx, &mut rows, &page.rows, page.has_more, self.before_id, limit);
+            paginate(cx, &mut rows, &page.rows, page.has_more, (self.before_id, limit), around);
         Ok(Diagnosis {
             error_summary,
             count: rows.len(),
@@ -221,7 +222,7 @@ fn diagnosed(
     errors: &[JobError],
     storage: &HashMap<i64, String>,
     columns: &[&str],
-    cx: &Cx,
+    (cx, catalog): (&Cx, &Catalog),
 ) -> Map<String, Value> {
     let mut out = jobs::listed(row, columns, storage, cx.now);
     let destination = out.remove("destinationse").unwrap_or_default();
@@ -229,7 +230,7 @@ fn diagnosed(
     out.insert("destinationse".into(), destination);
     let status = text(row, "jobstatus").unwrap_or_default();
     if let Some(cause) = cause(errors, &status) {
-        let words = cause.explanation();
+        let words = catalog.words().error(cause);
         let text = format!("{} {} {}: {}", cause.component, cause.code, words.name, words.meaning);
         out.insert("cause".into(), text.into());
         out.insert("benign".into(), words.benign.into());
@@ -266,19 +267,19 @@ async fn summary(
     let summary = Summary {
         total_faulty_jobs: total,
         by_component: sums.into_iter().map(|(source, jobs)| (source.to_owned(), json!(jobs))).collect(),
-        top_error_codes: seen.iter().take(20).map(top).collect(),
+        top_error_codes: seen.iter().take(20).map(|s| top(catalog, s)).collect(),
     };
     Ok((summary, window))
 }
 
-fn top(seen: &Frequency) -> Value {
+fn top(catalog: &Catalog, seen: &Frequency) -> Value {
     let error = JobError { component: seen.source, code: seen.code.clone(), diag: Some(seen.diag.clone()) };
     let mut out = error_json(&error);
     if let Some(out) = out.as_object_mut() {
         let diag = out.remove("diag").unwrap_or_default();
         out.insert("count".into(), seen.jobs.into());
         out.insert("sample_diag".into(), diag);
-        if let Ok(Value::Object(words)) = serde_json::to_value(error.explanation()) {
+        if let Ok(Value::Object(words)) = serde_json::to_value(catalog.words().error(&error)) {
             out.extend(words);
         }
     }

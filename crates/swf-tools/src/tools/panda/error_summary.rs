@@ -115,6 +115,9 @@ pub struct ErrorPattern {
     pub class: Class,
     /// A decision, not a fault.
     pub benign: bool,
+    /// `system` or `user`, where PanDA's own table classifies it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub responsible: Option<String>,
     /// Jobs by queue, the ten largest.
     pub site_counts: Map<String, Value>,
     /// Jobs whose payload never started.
@@ -246,6 +249,7 @@ fn told(p: Pattern) -> ErrorPattern {
         action: p.explanation.action,
         class: p.explanation.class,
         benign: p.explanation.benign,
+        responsible: p.explanation.responsible,
         site_counts,
         never_started_count: p.never_started,
         first_seen: p.first.map(answer::naive),
