@@ -45,9 +45,15 @@ async fn look(panda: &Panda, id: i64, columns: &[&str]) -> Result<Found, Error> 
     let mut sql = Sql::new("SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace");
     sql.and("nspname = ?", [ARCHIVE.into()]);
     match panda.fetch_all::<bool>(&sql).await?.first() {
-        None => return Ok(Found::Dark(format!("schema {ARCHIVE} (the deep archive) does not exist in this database"))),
+        None => {
+            return Ok(Found::Dark(format!(
+                "schema {ARCHIVE} (the deep archive) does not exist in this database"
+            )));
+        }
         Some(false) => {
-            return Ok(Found::Dark(format!("our role may not look into schema {ARCHIVE} (the deep archive)")));
+            return Ok(Found::Dark(format!(
+                "our role may not look into schema {ARCHIVE} (the deep archive)"
+            )));
         }
         Some(true) => {}
     }
@@ -55,7 +61,9 @@ async fn look(panda: &Panda, id: i64, columns: &[&str]) -> Result<Found, Error> 
     let refused: Vec<String> = months.iter().filter(|(_, m)| m.is_none()).map(|(t, _)| t.clone()).collect();
     months.retain(|_, m| m.is_some());
     if months.is_empty() && !refused.is_empty() {
-        return Ok(Found::Dark(format!("our role may not read the tables of schema {ARCHIVE} (the deep archive)")));
+        return Ok(Found::Dark(format!(
+            "our role may not read the tables of schema {ARCHIVE} (the deep archive)"
+        )));
     }
     let Some(table) = schema::table("jobsarchived4") else { return Ok(Found::Nowhere(0)) };
     let mut sql = Sql::new("");
@@ -67,7 +75,8 @@ async fn look(panda: &Panda, id: i64, columns: &[&str]) -> Result<Found, Error> 
         });
         let columns = columns.collect::<Vec<_>>().join(", ");
         sql.push(if sql.text().is_empty() { "" } else { "UNION ALL" }, []);
-        let text = format!("SELECT '{name}' AS found_in, {columns} FROM {ARCHIVE}.\"{name}\" WHERE pandaid = ?");
+        let text =
+            format!("SELECT '{name}' AS found_in, {columns} FROM {ARCHIVE}.\"{name}\" WHERE pandaid = ?");
         sql.push(&text, [id.into()]);
     }
     if latest.is_empty() {

@@ -4,8 +4,8 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use swf_db::{Engine, Sql, Value};
 
 use super::errors::COMPONENTS;
-use super::schema::{SCHEMA, Table};
 use super::hours::Used;
+use super::schema::{SCHEMA, Table};
 use super::{Catalog, Panda};
 use crate::Error;
 

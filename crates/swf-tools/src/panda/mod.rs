@@ -317,9 +317,9 @@ impl Panda {
             *self.inner.catalog.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
         match &e {
-            E::Unavailable(_) | E::Open { .. } => {
-                unavailable("does not answer (it is down or unreachable, or all of ours wait for a lock or a slow query)")
-            }
+            E::Unavailable(_) | E::Open { .. } => unavailable(
+                "does not answer (it is down or unreachable, or all of ours wait for a lock or a slow query)",
+            ),
             E::Timeout(source) if is_lock(source) => unavailable(&format!(
                 "has a table locked by somebody else for more than {} s; try again in a minute",
                 self.inner.settings.lock_timeout.as_secs()

@@ -205,8 +205,9 @@ mod tests {
         assert!(down.await.is_err());
         let again = once.get(None, "q".into(), Duration::from_secs(60), async { Ok(json!(1)) }).await;
         assert_eq!(again.err().map(|e| e.to_string()).as_deref(), Some("down"));
-        let refused =
-            once.get(None, "r".into(), Duration::from_secs(60), async { Err(Error::invalid("a", "b")) }).await;
+        let refused = once
+            .get(None, "r".into(), Duration::from_secs(60), async { Err(Error::invalid("a", "b")) })
+            .await;
         assert!(refused.is_err());
         assert!(once.get(None, "r".into(), Duration::from_secs(60), async { Ok(json!(1)) }).await.is_ok());
     }

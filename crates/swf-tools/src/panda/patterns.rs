@@ -117,7 +117,9 @@ pub async fn patterns(
     let words = &all.words;
     let mut out: Vec<Pattern> = groups
         .into_iter()
-        .filter_map(|((source, code, text), g)| g.pattern((source, code), words.text(text), words, catalog.words()))
+        .filter_map(|((source, code, text), g)| {
+            g.pattern((source, code), words.text(text), words, catalog.words())
+        })
         .collect();
     out.sort_by(|a, b| {
         let order = |p: &Pattern| (std::cmp::Reverse(p.jobs), p.source, p.code);
@@ -236,13 +238,7 @@ impl Gathered {
         self.put(key, sums);
     }
 
-    fn add_hour(
-        &mut self,
-        hour: &Hour<Fault>,
-        picks: &Picks,
-        fits: &impl Fn(&Fault) -> bool,
-        storage: bool,
-    ) {
+    fn add_hour(&mut self, hour: &Hour<Fault>, picks: &Picks, fits: &impl Fn(&Fault) -> bool, storage: bool) {
         let mut numbers: Vec<Option<u32>> = vec![None; hour.words.len() + 1];
         let mut places = picks.of(hour);
         for cell in &hour.cells {
@@ -428,7 +424,9 @@ fn stored(engine: Engine, table: &Table, window: Option<Window>) -> Sql {
     }
     let (before, after) = match engine {
         Engine::Postgres => ("(SELECT string_agg(DISTINCT f.destinationse, chr(31))", ")"),
-        Engine::Sqlite => ("(SELECT group_concat(x, char(31)) FROM (SELECT DISTINCT f.destinationse AS x", "))"),
+        Engine::Sqlite => {
+            ("(SELECT group_concat(x, char(31)) FROM (SELECT DISTINCT f.destinationse AS x", "))")
+        }
     };
     Sql::new(before).with(files.text(), files.values().to_vec()).with(after, [])
 }

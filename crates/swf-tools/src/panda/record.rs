@@ -112,7 +112,9 @@ impl Record {
         look.and("question = ?", [question.into()]);
         let found: Vec<Found> = self.fetch_all(&look).await?;
         Ok(match found.into_iter().next().filter(|f| f.until > now()) {
-            Some(Found { answer: Some(answer), made_at: Some(made_at), .. }) => Claim::Answered(answer, made_at),
+            Some(Found { answer: Some(answer), made_at: Some(made_at), .. }) => {
+                Claim::Answered(answer, made_at)
+            }
             Some(Found { failure: Some(failure), .. }) => Claim::Failed(failure),
             // Under way, or it ended between the two statements: ask again.
             _ => Claim::Theirs,

@@ -143,7 +143,8 @@ pub(super) fn expressions(panda: &Panda, catalog: &Catalog, table: &Table) -> Ex
         Engine::Postgres => "date_part('epoch', endtime - starttime)",
         Engine::Sqlite => "(unixepoch(endtime, 'subsec') - unixepoch(starttime, 'subsec'))",
     };
-    let actual = if catalog.has(table.name, "actualcorecount") { "NULLIF(actualcorecount, 0)" } else { "NULL" };
+    let actual =
+        if catalog.has(table.name, "actualcorecount") { "NULLIF(actualcorecount, 0)" } else { "NULL" };
     Expressions {
         // A clock that ran backwards gives a job no negative time.
         wall: format!("CASE WHEN endtime > starttime THEN {seconds} ELSE 0 END"),

@@ -66,7 +66,9 @@ async fn compare(direct: &Plant) {
             let drawn = filters().new_tree(&mut runner).unwrap().current();
             let arguments = Value::Object(arguments(tool, &drawn));
             let expected = answer(&direct.gate, name, &arguments).await;
-            for (who, plant) in [("full", &full), ("partly", &partly), ("lazy", &lazy), ("restarted", &restarted)] {
+            for (who, plant) in
+                [("full", &full), ("partly", &partly), ("lazy", &lazy), ("restarted", &restarted)]
+            {
                 let told = answer(&plant.gate, name, &arguments).await;
                 let different = difference(&expected, &told, "");
                 assert_eq!(different, None, "round {round}, {who}: {name} {arguments}");
@@ -128,7 +130,9 @@ async fn a_late_correction_shows_after_the_stated_time() {
     let window = json!({"start_time": "2026-07-05T00:00:00", "end_time": "2026-07-10T00:00:00"});
     let failed = async || -> i64 {
         p.panda.forget_answers().await;
-        p.call("panda_get_activity", window.clone()).await["jobs"]["by_status"]["failed"].as_i64().unwrap_or(0)
+        p.call("panda_get_activity", window.clone()).await["jobs"]["by_status"]["failed"]
+            .as_i64()
+            .unwrap_or(0)
     };
     let before = failed().await;
     direct
@@ -152,8 +156,12 @@ async fn memory_keeps_a_filter_that_matches_nothing_from_walking() {
     let p = remembering(&direct.url, 35, &record().await, &Clock::fixed(now())).await;
     p.panda.renew_closed_hours().await.unwrap();
     for (username, oldest) in [("%nobody%", "newest"), ("synthetic-%", "oldest"), ("%Ada%", "newest")] {
-        let asked = json!({"username": username, "status": "cancelled", "days": 20, "order": oldest, "limit": 500});
-        let (a, b) = (answer(&direct.gate, "panda_list_jobs", &asked).await, answer(&p.gate, "panda_list_jobs", &asked).await);
+        let asked =
+            json!({"username": username, "status": "cancelled", "days": 20, "order": oldest, "limit": 500});
+        let (a, b) = (
+            answer(&direct.gate, "panda_list_jobs", &asked).await,
+            answer(&p.gate, "panda_list_jobs", &asked).await,
+        );
         assert_eq!(difference(&a, &b, ""), None, "{asked}");
     }
     p.close().await;

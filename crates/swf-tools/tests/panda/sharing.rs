@@ -68,8 +68,9 @@ async fn the_claim_of_one_who_died_ends() {
     // Somebody claims the question and is never heard of again.
     let record = migrated(&url).await;
     let until = chrono::Utc::now() + chrono::TimeDelta::milliseconds(900);
-    let dead = Sql::new("UPDATE swfx_panda_answer SET answer = NULL, made_at = NULL, holder = 'dead', until =")
-        .with("?", [until.into()]);
+    let dead =
+        Sql::new("UPDATE swfx_panda_answer SET answer = NULL, made_at = NULL, holder = 'dead', until =")
+            .with("?", [until.into()]);
     assert_eq!(record.execute(&dead).await.unwrap(), 1);
     let started = Instant::now();
     let answer = p.call("panda_list_queues", json!({})).await;

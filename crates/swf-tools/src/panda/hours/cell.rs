@@ -212,7 +212,10 @@ impl Cell for Work {
             sum(&x.wall),
         ));
         window.limit(&mut sql, "modificationtime");
-        sql.push("GROUP BY 1, 2, 3, 4, 5, 6, 7, 8 LIMIT ?", [i64::try_from(limit).unwrap_or(i64::MAX).into()]);
+        sql.push(
+            "GROUP BY 1, 2, 3, 4, 5, 6, 7, 8 LIMIT ?",
+            [i64::try_from(limit).unwrap_or(i64::MAX).into()],
+        );
         Ok(sql)
     }
 

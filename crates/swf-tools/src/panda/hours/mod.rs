@@ -63,7 +63,10 @@ pub struct ClosedHours {
 
 /// What the statements of one answer took from memory; shared by the clones of its filter.
 #[derive(Debug, Clone, Default)]
-pub struct Used(Arc<Mutex<Option<(NaiveDateTime, DateTime<Utc>)>>>);
+pub struct Used(Arc<Mutex<Option<Until>>>);
+
+/// End of the remembered part, and when its oldest hour was read.
+type Until = (NaiveDateTime, DateTime<Utc>);
 
 impl Used {
     fn note(&self, until: NaiveDateTime, made_at: DateTime<Utc>) {
@@ -220,7 +223,13 @@ impl<C: Cell> Memory<C> {
     }
 
     /// Hours that are not there, or older than a part of the trusted time, newest first.
-    fn missing(&self, from: NaiveDateTime, to: NaiveDateTime, now: DateTime<Utc>, part: i32) -> Vec<NaiveDateTime> {
+    fn missing(
+        &self,
+        from: NaiveDateTime,
+        to: NaiveDateTime,
+        now: DateTime<Utc>,
+        part: i32,
+    ) -> Vec<NaiveDateTime> {
         let kept = lock(&self.kept);
         let wanted = |hour: &NaiveDateTime| {
             let limit = trusted(*hour, now) / part;
@@ -309,8 +318,11 @@ impl<C: Cell> Memory<C> {
     /// Brings all hours to half their trusted age, newest first; returns how many were read from PanDA.
     async fn renew(&self, panda: &Panda, catalog: &Catalog) -> Result<usize, Error> {
         let (now, days) = (panda.now(), panda.settings().remembered_days);
-        let whole = Window { start: now.naive_utc() - TimeDelta::days(i64::from(days)), end: None, given: true };
-        let Some((from, to)) = closed(whole, now, days).filter(|_| C::possible(catalog)) else { return Ok(0) };
+        let whole =
+            Window { start: now.naive_utc() - TimeDelta::days(i64::from(days)), end: None, given: true };
+        let Some((from, to)) = closed(whole, now, days).filter(|_| C::possible(catalog)) else {
+            return Ok(0);
+        };
         {
             let mut kept = lock(&self.kept);
             let gone = kept.hours.split_off(&from);

@@ -49,7 +49,10 @@ pub async fn save<C: Cell>(record: &Record, panda: &str, hours: &[Hour<C>]) -> R
             let body = body.map_err(|e| Error::Row(e.to_string()))?;
             let id = format!("{} {} {panda}", C::KIND, hour.start);
             let start = hour.start.and_utc();
-            sql.push("", [id.into(), panda.into(), C::KIND.into(), start.into(), hour.made_at.into(), body.into()]);
+            sql.push(
+                "",
+                [id.into(), panda.into(), C::KIND.into(), start.into(), hour.made_at.into(), body.into()],
+            );
         }
         sql.push(
             "ON CONFLICT (id) DO UPDATE SET made_at = excluded.made_at, body = excluded.body \

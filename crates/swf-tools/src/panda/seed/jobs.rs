@@ -347,8 +347,7 @@ impl Job {
     pub fn files(&self, dice: &mut Dice) -> Vec<Vec<(&'static str, Value)>> {
         let good = self.status == "finished";
         let time = if self.ended.is_some() { self.modified } else { self.created };
-        let kinds =
-            [("input", "hepmc3.tree.root"), ("log", "log.tgz"), ("output", "eicrecon.edm4eic.root")];
+        let kinds = [("input", "hepmc3.tree.root"), ("log", "log.tgz"), ("output", "eicrecon.edm4eic.root")];
         let file = |(n, (kind, ending)): (usize, (&'static str, &str))| {
             let n = i64::try_from(n).unwrap_or_default();
             vec![

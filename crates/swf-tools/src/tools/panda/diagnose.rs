@@ -250,7 +250,8 @@ async fn summary(
     );
     let (counted, seen) = (counted?.0, seen?);
     let total: i64 = counted.iter().map(|c| c.jobs).sum();
-    let mut by_component: Map<String, Value> = COMPONENTS.map(|(name, _)| (name.to_owned(), json!(0))).into_iter().collect();
+    let mut by_component: Map<String, Value> =
+        COMPONENTS.map(|(name, _)| (name.to_owned(), json!(0))).into_iter().collect();
     let mut sums: Vec<(&str, i64)> = Vec::new();
     for one in &seen {
         match sums.iter_mut().find(|(source, _)| *source == one.source) {

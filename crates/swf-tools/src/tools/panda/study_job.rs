@@ -10,8 +10,8 @@ use swf_db::{Row, Sql};
 
 use super::list_tasks::meanings;
 use crate::list::Link;
-use crate::panda::archive::{self, Found};
 use crate::panda::answer::{self, Answer, AsOf, int, moment, row_json, text};
+use crate::panda::archive::{self, Found};
 use crate::panda::errors::{JobError, cause};
 use crate::panda::filter::ALL;
 use crate::panda::jobs::{self, ERROR_FIELDS, explained, is_final};
@@ -229,7 +229,12 @@ impl StudyJob {
 }
 
 /// The job's row, wherever production keeps it, and the table when that is in the deep archive.
-async fn find(panda: &Panda, catalog: &Catalog, id: i64, dark: &mut Vec<String>) -> Result<(Row, Option<String>), Error> {
+async fn find(
+    panda: &Panda,
+    catalog: &Catalog,
+    id: i64,
+    dark: &mut Vec<String>,
+) -> Result<(Row, Option<String>), Error> {
     let (tables, missing) = catalog.usable(&ALL)?;
     dark.extend(missing);
     let columns: Vec<&str> = FIELDS.into_iter().chain(ERROR_FIELDS).chain(LAST).collect();
