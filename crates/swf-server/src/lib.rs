@@ -85,6 +85,7 @@ impl Server {
         tasks.spawn(sse::run(self.app.clone(), shutdown.clone()));
         tasks.spawn(broker_status::run(service.clone(), shutdown.clone()));
         tasks.spawn(retention::run(service.clone(), self.retention, shutdown.clone()));
+        tasks.spawn(upkeep::closed_hours(service.clone(), shutdown.clone()));
         tasks.spawn(upkeep::run(service, sessions, shutdown.clone()));
         serve_http(listener, router, shutdown.clone()).await?;
         shutdown.cancel();

@@ -107,6 +107,8 @@ pub struct Panda {
     pub statement_timeout_seconds: u64,
     /// Answers are shared for this long, seconds.
     pub kept_seconds: u64,
+    /// Closed hours of the archive are remembered for so many days, in memory and in the database of record; 0 for none. PostgreSQL only.
+    pub remembered_days: u32,
 }
 
 impl Default for Panda {
@@ -119,6 +121,7 @@ impl Default for Panda {
             log_hosts: Vec::new(),
             statement_timeout_seconds: 15,
             kept_seconds: 60,
+            remembered_days: 35,
         }
     }
 }

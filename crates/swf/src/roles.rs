@@ -188,6 +188,8 @@ impl Role {
         let settings = swf_tools::panda::Settings {
             statement_timeout: Duration::from_secs(section.statement_timeout_seconds.max(1)),
             kept: Duration::from_secs(section.kept_seconds),
+            // A file is read in milliseconds.
+            remembered_days: if url.starts_with("sqlite:") { 0 } else { section.remembered_days.min(400) },
             monitor_url: given(&section.monitor_url),
             api_url: given(&section.api_url),
             nersc_url: given(&section.nersc_url),
@@ -243,6 +245,9 @@ impl Role {
         let report =
             swf_db::migrate(&service.db, &swf_tools::tables::SCHEMA).await.context("prepare the database")?;
         tracing::info!("database: {report}");
+        if let Some(panda) = &service.panda {
+            panda.share(service.db.clone(), service.clock.clone());
+        }
         // A database that Django made has its own accounts.
         if report.owner == swf_db::migrate::Owner::Swf {
             let now = service.clock.now();
