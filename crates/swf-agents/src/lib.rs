@@ -16,6 +16,7 @@ pub mod workflow;
 
 pub use agent::{Config, Kind, run_agent, shutdown_on_signals};
 pub use config::{ConfigError, RunRequest, Sources, Testbed, WorkflowListing};
+pub use kinds::runner::{RunWorkflow, run_once};
 pub use trust::Trust;
 
 /// The time now as agents write it: UTC with offset and microseconds.

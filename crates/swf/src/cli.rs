@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Loaded, Source};
 use crate::logging::{self, LogFormat};
+use crate::once::Once;
 use crate::roles::Role;
 use crate::up::{Ports, Up};
 use crate::{demo, run, tools};
@@ -57,11 +58,13 @@ enum Command {
         json: bool,
     },
     /// Start broker, monitor and agent manager and stay; Ctrl-C ends all of them
-    #[command(visible_alias = "start")]
+    #[command(visible_alias = "start", alias = "start-local")]
     Up,
     /// End what `swf up` started from this data folder
-    #[command(visible_alias = "stop")]
+    #[command(visible_alias = "stop", alias = "stop-local")]
     Down,
+    /// Make the data folder with its logs folder and a first testbed.toml; what is there stays
+    Init,
     /// Run the monitor alone (MCP, REST, pages, capture)
     Serve,
     /// Run the embedded STOMP broker alone
@@ -76,6 +79,8 @@ enum Command {
         /// Number of this process among several of one kind
         #[arg(long)]
         instance: Option<u32>,
+        #[command(flatten)]
+        once: Once,
     },
     /// Run your agent manager: it starts and stops your agents on command
     AgentManager,
@@ -117,6 +122,7 @@ enum Command {
     #[command(subcommand)]
     Bench(BenchCommand),
     /// Check configuration, database, broker and monitor, and say what to do
+    #[command(alias = "status-local")]
     Doctor,
     /// Look at the configuration
     #[command(subcommand)]
@@ -314,8 +320,13 @@ async fn daemon_or_command(cli: Cli, loaded: Loaded) -> anyhow::Result<()> {
         Command::Serve => role.serve(shutdown).await,
         Command::Broker => role.broker_role(shutdown).await,
         Command::AgentManager => role.manager(shutdown).await,
-        Command::Agent { kind, testbed_config, instance } => {
-            role.agent(kind, testbed_config.as_deref(), instance, logs, shutdown).await
+        Command::Agent { kind, testbed_config, instance, once } => {
+            let config = role.agent_config(testbed_config.as_deref(), instance, logs)?;
+            match (once.command(), kind) {
+                (None, kind) => swf_agents::run_agent(kind, config, shutdown).await,
+                (Some(workflow), Kind::Runner) => swf_agents::run_once(config, workflow, shutdown).await,
+                (Some(_), kind) => anyhow::bail!("--run-once is for the runner, not for {kind}"),
+            }
         }
         Command::Mcp { read_only } => role.stdio(read_only).await,
         other => command(&role, other).await,
@@ -333,6 +344,7 @@ fn with_parent() -> anyhow::Result<()> {
 async fn command(role: &Role, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Down => role.down().await,
+        Command::Init => role.init(),
         Command::Run { config } => run::run(role, config.as_deref()).await,
         Command::StopAgents => {
             let arguments = serde_json::json!({"username": role.user()});

@@ -7,6 +7,7 @@ pub mod config;
 mod demo;
 mod files;
 mod logging;
+mod once;
 mod prune;
 mod rights;
 mod roles;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use swf_agents::Testbed;
 use swf_agents::manager::{BackendConfig, ManagerConfig, NativeConfig, SupervisordConfig};
-use swf_agents::{Kind, Testbed};
 use swf_server::app::App;
 use swf_server::{Server, ingest, mcp};
 use swf_tools::{Bus, Clock, Scope, Service, Settings};
@@ -394,15 +394,13 @@ impl Role {
         Ok(path)
     }
 
-    /// Runs one agent.
-    pub async fn agent(
+    /// What one agent needs to know.
+    pub fn agent_config(
         &self,
-        kind: Kind,
         testbed: Option<&str>,
         instance: Option<u32>,
         logs: Option<swf_agents::logs::LogQueue>,
-        shutdown: CancellationToken,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<swf_agents::Config> {
         let name = testbed.map(str::to_owned).or_else(|| self.testbed_name());
         let testbed = Testbed::load(Some(&self.testbed_folder()), name.as_deref())?;
         let mut config = swf_agents::Config::new(testbed, self.user(), self.files.root());
@@ -413,7 +411,22 @@ impl Role {
         config.variables = std::env::vars().collect();
         config.logs = logs;
         config.trust = self.trust()?;
-        swf_agents::run_agent(kind, config, shutdown).await
+        Ok(config)
+    }
+
+    /// Makes the folders and the first testbed.toml.
+    pub fn init(&self) -> anyhow::Result<()> {
+        let logs = self.files.path("logs");
+        std::fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
+        self.first_testbed()?;
+        let testbed = self.testbed()?;
+        println!(
+            "data folder {}\ntestbed     {}, namespace {}\nnext        swf up, then swf run",
+            self.files.root().display(),
+            testbed.origin,
+            testbed.namespace
+        );
+        Ok(())
     }
 }
 

@@ -370,3 +370,27 @@ async fn without_a_sequence_number_nothing_starts_and_the_answer_says_so() {
     let answer = rig.command(&Rig::control_queue(), run_command("stf_datataking", json!({}))).await;
     assert_eq!(answer["execution_id"], json!("stf_datataking-tester-0001"), "no number was made up or used");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_runner_that_runs_once_completes_its_run_and_ends_or_says_why_not() {
+    let rig = Rig::start().await;
+    let mut topic = rig.listen("/topic/epictopic").await;
+    let once = |workflow: &str, params: Value| swf_agents::RunWorkflow {
+        workflow_name: workflow.into(),
+        config: None,
+        realtime: false,
+        duration: 0.0,
+        params: params.as_object().cloned().unwrap(),
+        execution_id: None,
+    };
+    let run = async |command| {
+        swf_agents::run_once(rig.config(), command, tokio_util::sync::CancellationToken::new()).await
+    };
+    run(once("stf_datataking", json!({ "stf_count": 2 }))).await.unwrap();
+    assert_eq!(next_of(&mut topic, "end_run").await.0["total_stf_files"], json!(2));
+    assert_eq!(rig.double.table("workflow-executions")[0]["status"], json!("completed"));
+    assert!(rig.double.table("subscribers").is_empty(), "it takes no commands");
+    assert_eq!(rig.double.table("systemagents")[0]["operational_state"], json!("EXITED"));
+    let error = run(once("nothing", json!({}))).await.unwrap_err().to_string();
+    assert!(error.contains("no workflow \"nothing\""), "{error}");
+}

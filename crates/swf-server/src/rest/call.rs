@@ -116,6 +116,30 @@ where
     answered.await.unwrap_or_else(IntoResponse::into_response)
 }
 
+/// The same for an endpoint with one method.
+pub(super) async fn only<F, R>(
+    method: Method,
+    rest: Arc<Rest>,
+    guard: Guard,
+    request: Request,
+    run: F,
+) -> Response
+where
+    F: FnOnce(Call) -> R,
+    R: Future<Output = Result<Response, Fault>>,
+{
+    serve(
+        rest,
+        |_| guard,
+        request,
+        async |call: Call| {
+            call.only(method)?;
+            run(call).await
+        },
+    )
+    .await
+}
+
 async fn admit(rest: Arc<Rest>, guard: Guard, request: Request) -> Result<Call, Fault> {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|c| c.0);
     let uri =

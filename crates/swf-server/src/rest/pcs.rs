@@ -11,7 +11,7 @@ use swf_tools::Scope;
 use swf_tools::records::pcs::commands;
 use swf_tools::records::pcs::tags::{KINDS, TagKind};
 
-use super::call::{Call, Guard, ok, serve};
+use super::call::{Call, Guard, ok, only};
 use super::fault::{Fault, answer};
 use super::special::text;
 use super::{Key, Rest, Shared, both};
@@ -38,100 +38,63 @@ fn known(key: Key) -> Result<String, Fault> {
 }
 
 async fn lock(rest: Arc<Rest>, kind: &TagKind, key: Key, request: Request) -> Response {
-    serve(
-        rest,
-        |_| WRITE,
-        request,
-        async |call: Call| {
-            call.only(Method::POST)?;
-            Ok(ok(&Value::Object(call.store().lock_tag(kind, &call.caller, &known(key)?).await?)))
-        },
-    )
+    only(Method::POST, rest, WRITE, request, async |call: Call| {
+        Ok(ok(&Value::Object(call.store().lock_tag(kind, &call.caller, &known(key)?).await?)))
+    })
     .await
 }
 
 async fn delete(rest: Arc<Rest>, kind: &TagKind, key: Key, request: Request) -> Response {
-    serve(
-        rest,
-        |_| WRITE,
-        request,
-        async |call: Call| {
-            call.only(Method::POST)?;
-            let label = call.store().delete_tag(kind, &call.caller, &known(key)?).await?;
-            Ok(ok(&json!({"detail": format!("Tag {label} deleted.")})))
-        },
-    )
+    only(Method::POST, rest, WRITE, request, async |call: Call| {
+        let label = call.store().delete_tag(kind, &call.caller, &known(key)?).await?;
+        Ok(ok(&json!({"detail": format!("Tag {label} deleted.")})))
+    })
     .await
 }
 
 async fn add_block(State(rest): Shared, key: Key, request: Request) -> Response {
-    serve(
-        rest,
-        |_| WRITE,
-        request,
-        async |call: Call| {
-            call.only(Method::POST)?;
-            let row = call.store().add_block(&call.caller, &known(key)?).await?;
-            Ok(answer(StatusCode::CREATED, &Value::Object(row)))
-        },
-    )
+    only(Method::POST, rest, WRITE, request, async |call: Call| {
+        let row = call.store().add_block(&call.caller, &known(key)?).await?;
+        Ok(answer(StatusCode::CREATED, &Value::Object(row)))
+    })
     .await
 }
 
 async fn generate_commands(State(rest): Shared, key: Key, request: Request) -> Response {
-    serve(
-        rest,
-        |_| WRITE,
-        request,
-        async |call: Call| {
-            call.only(Method::POST)?;
-            Ok(ok(&json!(call.store().generate_commands(&call.caller, &known(key)?).await?)))
-        },
-    )
+    only(Method::POST, rest, WRITE, request, async |call: Call| {
+        Ok(ok(&json!(call.store().generate_commands(&call.caller, &known(key)?).await?)))
+    })
     .await
 }
 
 async fn set_status(State(rest): Shared, key: Key, request: Request) -> Response {
-    serve(
-        rest,
-        |_| WRITE,
-        request,
-        async |mut call: Call| {
-            call.only(Method::POST)?;
-            let status = text(&call.body().await?.json(), "status");
-            let row = call.store().set_task_status(&call.caller, &known(key)?, &status).await?;
-            Ok(ok(&Value::Object(row)))
-        },
-    )
+    only(Method::POST, rest, WRITE, request, async |mut call: Call| {
+        let status = text(&call.body().await?.json(), "status");
+        let row = call.store().set_task_status(&call.caller, &known(key)?, &status).await?;
+        Ok(ok(&Value::Object(row)))
+    })
     .await
 }
 
 /// `GET /pcs/api/prod-tasks/command/?name=&fmt=`: composes, stores nothing.
 async fn command(State(rest): Shared, request: Request) -> Response {
-    serve(
-        rest,
-        |_| Guard::OPEN,
-        request,
-        async |call: Call| {
-            call.only(Method::GET)?;
-            let refuse = |why: &str| Fault::Plain(StatusCode::BAD_REQUEST, why.to_owned());
-            let name =
-                call.asked("name").filter(|n| !n.is_empty()).ok_or_else(|| refuse("Missing ?name="))?;
-            let format = call.asked("fmt").unwrap_or_default();
-            if !matches!(format, "condor" | "panda" | "jedi" | "dump") {
-                return Err(refuse("fmt must be one of: condor, panda, jedi, dump"));
-            }
-            let Some(parts) = call.store().task_parts(name).await? else {
-                return Err(Fault::Plain(StatusCode::NOT_FOUND, format!("No task named '{name}'")));
-            };
-            Ok(match format {
-                "condor" => plain(commands::condor(&parts)),
-                "panda" => plain(commands::panda(&parts)),
-                "jedi" => document(&commands::jedi(&parts)),
-                _ => document(&commands::dump(&parts)),
-            })
-        },
-    )
+    only(Method::GET, rest, Guard::OPEN, request, async |call: Call| {
+        let refuse = |why: &str| Fault::Plain(StatusCode::BAD_REQUEST, why.to_owned());
+        let name = call.asked("name").filter(|n| !n.is_empty()).ok_or_else(|| refuse("Missing ?name="))?;
+        let format = call.asked("fmt").unwrap_or_default();
+        if !matches!(format, "condor" | "panda" | "jedi" | "dump") {
+            return Err(refuse("fmt must be one of: condor, panda, jedi, dump"));
+        }
+        let Some(parts) = call.store().task_parts(name).await? else {
+            return Err(Fault::Plain(StatusCode::NOT_FOUND, format!("No task named '{name}'")));
+        };
+        Ok(match format {
+            "condor" => plain(commands::condor(&parts)),
+            "panda" => plain(commands::panda(&parts)),
+            "jedi" => document(&commands::jedi(&parts)),
+            _ => document(&commands::dump(&parts)),
+        })
+    })
     .await
 }
 

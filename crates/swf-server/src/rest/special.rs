@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 use swf_tools::Scope;
 use swf_tools::counters::{self, Counter};
 use swf_tools::records::memory::{MOST_TURNS, Remark, TURNS};
-use swf_tools::records::{Error, Resource, batch};
+use swf_tools::records::{Error, Resource, Store, batch};
 
 use super::body::Content;
-use super::call::{Call, Guard, ok, serve};
+use super::call::{Call, Guard, ok, only, serve};
 use super::fault::{Fault, answer, with};
 use super::{Rest, Shared};
 use crate::auth::{NOT_ALLOWED, NOT_PROVIDED};
@@ -21,17 +21,11 @@ const WRITE: Guard = Guard::needs(Scope::Write);
 
 /// `GET /api/`, `GET /pcs/api/`: names and addresses of the lists.
 pub(super) async fn root(rest: Arc<Rest>, records: &[&Resource], request: Request) -> Response {
-    serve(
-        rest,
-        |_| Guard::OPEN,
-        request,
-        async |call: Call| {
-            call.only(Method::GET)?;
-            let base = call.address.trim_end_matches('/');
-            let lists = records.iter().map(|r| (r.path.to_owned(), format!("{base}/{}/", r.path).into()));
-            Ok(ok(&Value::Object(lists.collect::<Map<_, _>>())))
-        },
-    )
+    only(Method::GET, rest, Guard::OPEN, request, async |call: Call| {
+        let base = call.address.trim_end_matches('/');
+        let lists = records.iter().map(|r| (r.path.to_owned(), format!("{base}/{}/", r.path).into()));
+        Ok(ok(&Value::Object(lists.collect::<Map<_, _>>())))
+    })
     .await
 }
 
@@ -42,18 +36,12 @@ pub(super) async fn nowhere(State(rest): Shared, request: Request) -> Response {
 
 /// `POST /api/systemagents/heartbeat/`
 pub(super) async fn heartbeat(State(rest): Shared, request: Request) -> Response {
-    serve(
-        rest,
-        |_| WRITE,
-        request,
-        async |mut call: Call| {
-            call.only(Method::POST)?;
-            let input = call.body().await?.input()?;
-            let beat = call.store().heartbeat(&input).await?;
-            let status = if beat.created { StatusCode::CREATED } else { StatusCode::OK };
-            Ok(answer(status, &Value::Object(beat.agent)))
-        },
-    )
+    only(Method::POST, rest, WRITE, request, async |mut call: Call| {
+        let input = call.body().await?.input()?;
+        let beat = call.store().heartbeat(&input).await?;
+        let status = if beat.created { StatusCode::CREATED } else { StatusCode::OK };
+        Ok(answer(status, &Value::Object(beat.agent)))
+    })
     .await
 }
 
@@ -104,88 +92,64 @@ pub(super) fn text(body: &Value, name: &str) -> String {
 
 /// `POST /api/namespaces/ensure/`
 pub(super) async fn ensure_namespace(State(rest): Shared, request: Request) -> Response {
-    serve(
-        rest,
-        |_| WRITE,
-        request,
-        async |mut call: Call| {
-            call.only(Method::POST)?;
-            let body = call.body().await?.json();
-            let required = |name: &str| {
-                let given = text(&body, name);
-                let missing = || Fault::from(Error::detail(format!("{name} is required"))).under_error(true);
-                if given.trim().is_empty() { Err(missing()) } else { Ok(given) }
-            };
-            let (name, owner) = (required("name")?, required("owner")?);
-            let ensured = call.store().ensure_namespace(&name, &owner, &text(&body, "description")).await;
-            let ensured = ensured.map_err(|e| Fault::from(e).under_error(true))?;
-            Ok(ok(&json!(ensured)))
-        },
-    )
+    only(Method::POST, rest, WRITE, request, async |mut call: Call| {
+        let body = call.body().await?.json();
+        let required = |name: &str| {
+            let given = text(&body, name);
+            let missing = || Fault::from(Error::detail(format!("{name} is required"))).under_error(true);
+            if given.trim().is_empty() { Err(missing()) } else { Ok(given) }
+        };
+        let (name, owner) = (required("name")?, required("owner")?);
+        let ensured = call.store().ensure_namespace(&name, &owner, &text(&body, "description")).await;
+        let ensured = ensured.map_err(|e| Fault::from(e).under_error(true))?;
+        Ok(ok(&json!(ensured)))
+    })
+    .await
+}
+
+/// A POST of many items, which stand in the body alone or under a name.
+async fn many<T: serde::Serialize>(
+    rest: Arc<Rest>,
+    request: Request,
+    name: &str,
+    store: impl AsyncFnOnce(&Store, Vec<Value>) -> Result<T, Error>,
+) -> Response {
+    only(Method::POST, rest, WRITE, request, async |mut call: Call| {
+        let items = batch::items(call.body().await?.json(), name)?;
+        Ok(ok(&json!(store(call.store(), items).await?)))
+    })
     .await
 }
 
 /// `POST /api/tf-slices/batch/`
 pub(super) async fn slices_batch(State(rest): Shared, request: Request) -> Response {
-    serve(
-        rest,
-        |_| WRITE,
-        request,
-        async |mut call: Call| {
-            call.only(Method::POST)?;
-            let body = call.body().await?.json();
-            let parent = body.get("tf_file").and_then(Value::as_str).map(str::to_owned);
-            let outcome = call.store().add_slices(batch::items(body, "slices")?, parent.as_deref()).await?;
-            Ok(ok(&json!(outcome)))
-        },
-    )
+    only(Method::POST, rest, WRITE, request, async |mut call: Call| {
+        let body = call.body().await?.json();
+        let parent = body.get("tf_file").and_then(Value::as_str).map(str::to_owned);
+        let outcome = call.store().add_slices(batch::items(body, "slices")?, parent.as_deref()).await?;
+        Ok(ok(&json!(outcome)))
+    })
     .await
 }
 
 /// `POST /api/tf-slices/results/`
 pub(super) async fn slice_results(State(rest): Shared, request: Request) -> Response {
-    serve(
-        rest,
-        |_| WRITE,
-        request,
-        async |mut call: Call| {
-            call.only(Method::POST)?;
-            let items = batch::items(call.body().await?.json(), "results")?;
-            Ok(ok(&json!(call.store().slice_results(items).await?)))
-        },
-    )
-    .await
+    many(rest, request, "results", async |store, items| store.slice_results(items).await).await
 }
 
 /// `POST /api/fastmon-files/batch/`
 pub(super) async fn fastmon_batch(State(rest): Shared, request: Request) -> Response {
-    serve(
-        rest,
-        |_| WRITE,
-        request,
-        async |mut call: Call| {
-            call.only(Method::POST)?;
-            let items = batch::items(call.body().await?.json(), "files")?;
-            let (outcome, rows) = call.store().add_fastmon_files(items).await?;
-            Ok(ok(&json!({"created": outcome.created, "existing": outcome.existing, "items": rows})))
-        },
-    )
+    many(rest, request, "files", async |store, items| {
+        let (outcome, rows) = store.add_fastmon_files(items).await?;
+        Ok(json!({"created": outcome.created, "existing": outcome.existing, "items": rows}))
+    })
     .await
 }
 
 /// `POST /api/system-state-events/batch/`
 pub(super) async fn events_batch(State(rest): Shared, request: Request) -> Response {
-    serve(
-        rest,
-        |_| WRITE,
-        request,
-        async |mut call: Call| {
-            call.only(Method::POST)?;
-            let items = batch::items(call.body().await?.json(), "events")?;
-            Ok(ok(&json!({"created": call.store().add_events(items).await?})))
-        },
-    )
-    .await
+    many(rest, request, "events", async |store, items| Ok(json!({"created": store.add_events(items).await?})))
+        .await
 }
 
 /// The body of a log request; callers without token are held to the limits of the intake.
@@ -208,31 +172,19 @@ pub(super) async fn log_body(call: &mut Call) -> Result<Content, Fault> {
 
 /// `POST /api/logs/batch/`
 pub(super) async fn logs_batch(State(rest): Shared, request: Request) -> Response {
-    serve(
-        rest,
-        |_| Guard::OPEN,
-        request,
-        async |mut call: Call| {
-            call.only(Method::POST)?;
-            let items = batch::items(log_body(&mut call).await?.json(), "logs")?;
-            let (created, rejected) = call.store().add_logs(items).await?;
-            Ok(ok(&json!({"created": created, "rejected": rejected})))
-        },
-    )
+    only(Method::POST, rest, Guard::OPEN, request, async |mut call: Call| {
+        let items = batch::items(log_body(&mut call).await?.json(), "logs")?;
+        let (created, rejected) = call.store().add_logs(items).await?;
+        Ok(ok(&json!({"created": created, "rejected": rejected})))
+    })
     .await
 }
 
 /// `GET /api/logs/summary/`
 pub(super) async fn log_summary(State(rest): Shared, request: Request) -> Response {
-    serve(
-        rest,
-        |_| Guard::needs(Scope::Read),
-        request,
-        async |call: Call| {
-            call.only(Method::GET)?;
-            Ok(ok(&call.store().log_summary().await?))
-        },
-    )
+    only(Method::GET, rest, Guard::needs(Scope::Read), request, async |call: Call| {
+        Ok(ok(&call.store().log_summary().await?))
+    })
     .await
 }
 
@@ -252,92 +204,67 @@ fn may_remember(call: &Call, username: &str) -> Result<(), Fault> {
 
 /// `POST /api/ai-memory/record/`
 pub(super) async fn record_memory(State(rest): Shared, request: Request) -> Response {
-    serve(
-        rest,
-        |_| Guard::OPEN,
-        request,
-        async |mut call: Call| {
-            call.only(Method::POST)?;
-            let body = call.body().await?.json();
-            let optional = |name: &str| Some(text(&body, name)).filter(|t| !t.is_empty());
-            let remark = Remark {
-                username: text(&body, "username"),
-                session_id: text(&body, "session_id"),
-                role: text(&body, "role"),
-                content: text(&body, "content"),
-                namespace: optional("namespace"),
-                project_path: optional("project_path"),
-            };
-            // Without a name it is the record that is refused, not the caller.
-            if !remark.username.is_empty() {
-                may_remember(&call, &remark.username)?;
-            }
-            let id =
-                call.store().record_memory(&remark).await.map_err(|e| Fault::from(e).under_error(false))?;
-            Ok(ok(&json!({"id": id, "status": "success"})))
-        },
-    )
+    only(Method::POST, rest, Guard::OPEN, request, async |mut call: Call| {
+        let body = call.body().await?.json();
+        let optional = |name: &str| Some(text(&body, name)).filter(|t| !t.is_empty());
+        let remark = Remark {
+            username: text(&body, "username"),
+            session_id: text(&body, "session_id"),
+            role: text(&body, "role"),
+            content: text(&body, "content"),
+            namespace: optional("namespace"),
+            project_path: optional("project_path"),
+        };
+        // Without a name it is the record that is refused, not the caller.
+        if !remark.username.is_empty() {
+            may_remember(&call, &remark.username)?;
+        }
+        let id = call.store().record_memory(&remark).await.map_err(|e| Fault::from(e).under_error(false))?;
+        Ok(ok(&json!({"id": id, "status": "success"})))
+    })
     .await
 }
 
 /// `GET /api/ai-memory/?username=&turns=&namespace=`
 pub(super) async fn memory(State(rest): Shared, request: Request) -> Response {
-    serve(
-        rest,
-        |_| Guard::OPEN,
-        request,
-        async |call: Call| {
-            call.only(Method::GET)?;
-            let refuse = |why: String| Fault::from(Error::detail(why)).under_error(false);
-            let username = call.asked("username").unwrap_or_default();
-            if username.is_empty() {
-                return Err(refuse("username query parameter is required".into()));
-            }
-            may_remember(&call, username)?;
-            // What is no number has always meant the usual number; an impossible number is a mistake.
-            let turns = call.asked("turns").and_then(|t| t.trim().parse::<i64>().ok()).unwrap_or(TURNS);
-            if !(0..=MOST_TURNS).contains(&turns) {
-                return Err(refuse(format!("turns must be 0 to {MOST_TURNS}")));
-            }
-            let namespace = call.asked("namespace").filter(|n| !n.is_empty());
-            let items = call.store().memory(username, turns, namespace).await?;
-            Ok(ok(&json!({"items": items, "count": items.len()})))
-        },
-    )
+    only(Method::GET, rest, Guard::OPEN, request, async |call: Call| {
+        let refuse = |why: String| Fault::from(Error::detail(why)).under_error(false);
+        let username = call.asked("username").unwrap_or_default();
+        if username.is_empty() {
+            return Err(refuse("username query parameter is required".into()));
+        }
+        may_remember(&call, username)?;
+        // What is no number has always meant the usual number; an impossible number is a mistake.
+        let turns = call.asked("turns").and_then(|t| t.trim().parse::<i64>().ok()).unwrap_or(TURNS);
+        if !(0..=MOST_TURNS).contains(&turns) {
+            return Err(refuse(format!("turns must be 0 to {MOST_TURNS}")));
+        }
+        let namespace = call.asked("namespace").filter(|n| !n.is_empty());
+        let items = call.store().memory(username, turns, namespace).await?;
+        Ok(ok(&json!({"items": items, "count": items.len()})))
+    })
     .await
 }
 
 /// `GET /api/dpid/verify/?dpid=`
 pub(super) async fn provenance(State(rest): Shared, request: Request) -> Response {
-    serve(
-        rest,
-        |_| Guard::OPEN,
-        request,
-        async |call: Call| {
-            call.only(Method::GET)?;
-            let Some(dpid) = call.asked("dpid").filter(|d| !d.is_empty()) else {
-                let items = call.store().newest_provenance().await?;
-                return Ok(ok(&json!({"items": items, "count": items.len()})));
-            };
-            match call.store().provenance(dpid).await? {
-                Some(found) => Ok(ok(&found)),
-                None => Ok(answer(StatusCode::NOT_FOUND, &json!({"dpid": dpid, "verified": false}))),
-            }
-        },
-    )
+    only(Method::GET, rest, Guard::OPEN, request, async |call: Call| {
+        let Some(dpid) = call.asked("dpid").filter(|d| !d.is_empty()) else {
+            let items = call.store().newest_provenance().await?;
+            return Ok(ok(&json!({"items": items, "count": items.len()})));
+        };
+        match call.store().provenance(dpid).await? {
+            Some(found) => Ok(ok(&found)),
+            None => Ok(answer(StatusCode::NOT_FOUND, &json!({"dpid": dpid, "verified": false}))),
+        }
+    })
     .await
 }
 
 /// `GET /api/users/`: for administrators, without passwords.
 pub(super) async fn users(State(rest): Shared, request: Request) -> Response {
-    serve(
-        rest,
-        |_| Guard::needs(Scope::Admin),
-        request,
-        async |call: Call| {
-            call.only(Method::GET)?;
-            Ok(ok(&json!({"users": call.store().users().await?})))
-        },
-    )
+    only(Method::GET, rest, Guard::needs(Scope::Admin), request, async |call: Call| {
+        Ok(ok(&json!({"users": call.store().users().await?})))
+    })
     .await
 }

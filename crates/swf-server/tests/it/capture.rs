@@ -88,7 +88,7 @@ async fn who_only_sends_subscribes_to_no_topic_and_what_is_sent_is_stored_once()
             .http
             .post(format!("{}/api/v1/tools/swf_send_message/", rig.url))
             .header("authorization", format!("Token {}", rig.token))
-            .json(&json!({"message": "hello"}))
+            .json(&json!({"message": "hello", "message_type": "test"}))
             .send()
             .await
             .unwrap();
@@ -108,7 +108,7 @@ async fn who_only_sends_subscribes_to_no_topic_and_what_is_sent_is_stored_once()
         assert_eq!(durable, [(&"/topic/epictopic#monitor#monitor".to_owned(), 1)]);
         let plain = stats.destinations.get("/topic/epictopic").map_or(0, |d| d.subscribers);
         assert_eq!(plain, 0, "{stats:?}");
-        let row: Value = rig.json("/api/workflow-messages/?message_type=announcement").await;
+        let row: Value = rig.json("/api/workflow-messages/?message_type=test").await;
         assert_eq!(row.as_array().unwrap().len(), 1);
         rig.stop().await;
     })

@@ -107,3 +107,29 @@ async fn lists_are_bare_unless_a_page_is_asked_for_and_say_when_they_are_cut() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn naive_times_are_counted() {
+    on_sqlite(Some(&SCHEMA), &async |db: swf_db::testing::TestDb| {
+        let rig = crate::rig::Rig::start(&db).await;
+        let counted = async || {
+            let text = rig.get("/metrics").send().await.unwrap().text().await.unwrap();
+            let line = text.lines().find_map(|l| l.strip_prefix("swf_naive_times_total ").map(str::to_owned));
+            line.map_or(0, |n| n.parse::<u64>().unwrap())
+        };
+        let run = async |number: i64, start: &str| {
+            let body = json!({"run_number": number, "start_time": start});
+            let request = rig.http.post(format!("{}/api/runs/", rig.url)).json(&body);
+            let answer =
+                request.header("authorization", format!("Token {}", rig.token)).send().await.unwrap();
+            assert_eq!(answer.status(), 201);
+        };
+        let before = counted().await;
+        run(1, "2026-11-22T10:00:00Z").await;
+        assert_eq!(counted().await, before);
+        run(2, "2026-11-22T10:00:00").await;
+        assert_eq!(counted().await, before + 1);
+        rig.stop().await;
+    })
+    .await;
+}

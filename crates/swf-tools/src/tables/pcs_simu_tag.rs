@@ -1,24 +1,13 @@
 //! `pcs_simu_tag`. Simulation tags.
 
-use swf_db::schema::{Column, Default, Index, Key, Kind, Table};
+use swf_db::schema::{Index, Key, Table};
 
-/// Values of `status`.
-pub const STATUSES: &[&str] = &["draft", "locked"];
+use super::pcs_evgen_tag::COLUMNS;
 
 /// The table.
 pub const TABLE: Table = Table {
     name: "pcs_simu_tag",
-    columns: &[
-        Column::new("id", Kind::BigInt).with(Default::Identity),
-        Column::new("tag_number", Kind::Integer),
-        Column::new("tag_label", Kind::Varchar(10)),
-        Column::new("status", Kind::Varchar(10)).with(Default::Text("draft")).one_of(STATUSES),
-        Column::new("description", Kind::Text).with(Default::Text("")).blank(),
-        Column::new("parameters", Kind::Json).with(Default::EmptyObject),
-        Column::new("created_by", Kind::Varchar(100)),
-        Column::new("created_at", Kind::Time).with(Default::Created),
-        Column::new("updated_at", Kind::Time).with(Default::Updated),
-    ],
+    columns: COLUMNS,
     primary_key: Key { name: "pcs_simu_tag_pkey", columns: &["id"] },
     uniques: &[
         Key { name: "pcs_simu_tag_tag_label_key", columns: &["tag_label"] },

@@ -184,3 +184,30 @@ async fn diff_tells_what_came_went_ended_and_how_rates_moved() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn errors_of_the_last_hour_are_counted_by_their_namespace_or_that_of_their_agent() {
+    on_each_db(Some(&SCHEMA), async |db: TestDb| {
+        let world = World::make(&db, None, Settings::default()).await;
+        let count = async || {
+            world.get("swf_get_system_state", json!({"username": "torre"})).await["errors_last_hour"]
+                .as_i64()
+        };
+        let before = count().await.expect("a number");
+        let log = async |minutes: i64, level: i64, instance: &str, extra: Value| {
+            let at = now() - chrono::TimeDelta::minutes(minutes);
+            let sql = Sql::new("INSERT INTO swf_applog (app_name, instance_name, timestamp, levelname, message, module, funcname, lineno, process, thread, level, extra_data) VALUES")
+                .with("('a', ?, ?, 'X', 'm', '', '', 0, 0, 0, ?, ?)", [instance.into(), at.into(), level.into(), extra.into()]);
+            db.execute(&sql).await.unwrap();
+        };
+        let torre = Sql::new("SELECT instance_name FROM swf_systemagent WHERE namespace = 'torre1' LIMIT 1");
+        let agent: String = db.fetch_one(&torre).await.unwrap();
+        log(1, 40, "nobody", json!({"namespace": "torre1"})).await;
+        log(59, 50, &agent, json!({})).await;
+        log(61, 40, "nobody", json!({"namespace": "torre1"})).await;
+        log(1, 30, "nobody", json!({"namespace": "torre1"})).await;
+        log(1, 40, "nobody", json!({"namespace": "epic-daq"})).await;
+        assert_eq!(count().await, Some(before + 2));
+    })
+    .await;
+}

@@ -95,3 +95,33 @@ fn a_tool_call_without_a_server_says_how_to_start_one() {
     let line = refusal(command.arg("--data-dir").arg(folder.path()).args(["call", "swf_list_agents"]));
     assert!(line.contains("swf up"), "{line}");
 }
+
+#[test]
+fn signatures_without_a_key_are_refused_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut manager = swf();
+    manager.arg("--data-dir").arg(folder.path()).args(["--log-level", "off", "agent-manager"]);
+    let line = refusal(manager.env("SWF__BROKER__REQUIRE_SIGNED", "true"));
+    assert!(line.contains("broker.require_signed is set without broker.command_key"), "{line}");
+}
+
+#[test]
+fn init_makes_what_is_missing_and_prune_says_what_would_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |words: &[&str]| {
+        let output = swf().arg("--data-dir").arg(folder.path()).args(words).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(run(&["init"]).contains("testbed.toml, namespace "));
+    assert!(folder.path().join("logs").is_dir() && folder.path().join("workflows/testbed.toml").is_file());
+    std::fs::write(folder.path().join("workflows/testbed.toml"), "[testbed]\nnamespace = \"mine\"\n")
+        .unwrap();
+    assert!(run(&["init"]).contains("namespace mine"), "what is there stays");
+    std::fs::write(folder.path().join("swf.toml"), "[retention]\naudit_days = 0\n").unwrap();
+    run(&["db", "seed", "demo"]);
+    let plan = run(&["db", "prune", "--dry-run"]);
+    assert!(plan.contains("swfx_audit: kept for ever, its setting is 0"), "{plan}");
+    assert!(plan.contains("swf_applog: 0 row(s) from before "), "{plan}");
+    assert_eq!(run(&["db", "prune"]).lines().last(), Some("nothing was old enough"));
+}

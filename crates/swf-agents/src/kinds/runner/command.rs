@@ -15,12 +15,16 @@ const LIFETIME: Duration = Duration::from_secs(60);
 
 /// `run_workflow`.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct RunWorkflow {
+pub struct RunWorkflow {
+    /// Which workflow.
     pub workflow_name: String,
+    /// Its configuration; the workflow's usual one when left out.
     pub config: Option<String>,
+    /// One simulated second takes a second.
     pub realtime: bool,
     /// Simulated seconds, 0 for no limit.
     pub duration: f64,
+    /// Parameters, `key` or `section.key`.
     pub params: Map<String, Value>,
     /// Reserved by the sender.
     pub execution_id: Option<String>,
@@ -28,7 +32,7 @@ pub(super) struct RunWorkflow {
 
 impl RunWorkflow {
     /// Read the command; the error is the reason for the refusal.
-    pub fn read(message: &Incoming) -> Result<Self, String> {
+    pub(super) fn read(message: &Incoming) -> Result<Self, String> {
         let body = &message.body;
         let field = |key: &str| body.get(key).filter(|value| !value.is_null());
         let text = |key: &str| match field(key) {

@@ -18,7 +18,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::agent::{Config, Incoming, Kind, Link, Operational, Refused, acknowledge, read, start, turn_down};
-use command::{RunWorkflow, forward, reply, too_old};
+use command::{forward, reply, too_old};
+
+pub use command::RunWorkflow;
 use execution::{Outcome, Progress, Stop};
 
 /// Shared by the runners of all namespaces; Python senders use it.
@@ -65,6 +67,47 @@ pub(crate) async fn run(config: Config, shutdown: CancellationToken) -> anyhow::
             runner.wind_up().await;
             drop(outbox);
             outcome
+        })
+        .await
+}
+
+/// Runs one workflow without waiting for commands, and ends. An execution that does not complete is an error.
+///
+/// # Errors
+/// What cannot be started or did not complete, with the reason.
+pub async fn run_once(
+    mut config: Config,
+    command: RunWorkflow,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    config.testbed.set_namespace(&config.namespace);
+    let Some(started) = start(Kind::Runner, config, &[], PREFETCH, shutdown).await? else { return Ok(()) };
+    started
+        .live(async |link, _| {
+            let _outbox = AbortOnDropHandle::new(tokio::spawn(outbox::deliver(link.clone())));
+            closing::close_earlier_life(&link).await;
+            let prepared = execution::prepare(&link, command).await?;
+            let execution_id = prepared.execution_id.clone();
+            link.log_context(Some(&execution_id), None);
+            tracing::info!(execution_id, "execution {execution_id} starts");
+            link.pulse.set(Operational::Processing, format!("runs {execution_id} and ends"));
+            let stop = Stop::default();
+            let work =
+                execution::drive(link.clone(), prepared, watch::channel(Progress::default()).0, stop.clone());
+            tokio::pin!(work);
+            let outcome = tokio::select! {
+                outcome = &mut work => outcome,
+                () = link.shutdown.cancelled() => {
+                    stop.now("the runner was told to end");
+                    work.await
+                }
+            };
+            let reason = outcome.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+            if outcome.status != "completed" {
+                anyhow::bail!("execution {execution_id} is {}{reason}", outcome.status);
+            }
+            tracing::info!("execution {execution_id} is completed{reason}");
+            Ok(())
         })
         .await
 }
