@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use chrono::{NaiveDateTime, TimeDelta};
+use chrono::NaiveDateTime;
 use swf_db::{Engine, Row, Sql, Value};
 
 use super::answer::{int, moment, text};
@@ -397,7 +397,7 @@ pub fn part(
         faulty(catalog, table, panda.is_postgres()),
     ));
     let storage = match detail.storage && catalog.trouble("filestable4").is_none() {
-        true => stored(engine, table, window),
+        true => stored(engine, table),
         false => Sql::new(if engine == Engine::Postgres { "CAST(NULL AS text)" } else { "NULL" }),
     };
     sql.push(storage.text(), storage.values().to_vec());
@@ -413,14 +413,14 @@ pub fn part(
 }
 
 /// The storage elements of a job's files as one text. Files of archived jobs carry the job's last change, which
-/// keeps the look-up in the window's partitions; files of other jobs the time of their creation.
-fn stored(engine: Engine, table: &Table, window: Option<Window>) -> Sql {
+/// keeps each look-up in one partition of many; files of other jobs the time of their creation.
+fn stored(engine: Engine, table: &Table) -> Sql {
     let mut files = Sql::new(format!("FROM {SCHEMA}.filestable4 f"));
     files.and("f.pandaid = t.pandaid", []).and("f.destinationse IS NOT NULL", []);
-    if let Some(window) = window.filter(|_| table.name == "jobsarchived4") {
-        let end = window.end.map(|e| e + TimeDelta::hours(1));
-        Window { start: window.start - TimeDelta::hours(1), end, ..window }
-            .limit(&mut files, "f.modificationtime");
+    // An hour to either side, for rows that were written one after the other.
+    if table.name == "jobsarchived4" && engine == Engine::Postgres {
+        files.and("f.modificationtime >= t.modificationtime - interval '1 hour'", []);
+        files.and("f.modificationtime <= t.modificationtime + interval '1 hour'", []);
     }
     let (before, after) = match engine {
         Engine::Postgres => ("(SELECT string_agg(DISTINCT f.destinationse, chr(31))", ")"),
