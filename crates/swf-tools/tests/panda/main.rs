@@ -12,5 +12,8 @@ mod common;
 mod engines;
 mod faults;
 mod logs;
+#[path = "../original/mod.rs"]
+mod original;
 mod questions;
+mod recorded;
 mod shapes;
