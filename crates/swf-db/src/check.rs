@@ -1,5 +1,6 @@
 //! Compares a database with the schema swf needs and says by name what differs and whether swf can run.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::catalog::{self, Catalog, ColumnFact, Facts};
@@ -13,6 +14,10 @@ use crate::{Db, Engine, Error, Sql};
 pub enum Severity {
     /// swf cannot run on it.
     Fatal,
+    /// What needs this table does not work; the rest does.
+    Broken,
+    /// The table can be read, but no row can be added.
+    Closed,
     /// swf runs, but slower or with less safety.
     Degraded,
     /// Good to know.
@@ -23,6 +28,8 @@ impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Severity::Fatal => "fatal",
+            Severity::Broken => "broken",
+            Severity::Closed => "closed",
             Severity::Degraded => "degraded",
             Severity::Note => "note",
         })
@@ -59,6 +66,29 @@ impl Check {
         self.findings.iter().all(|f| f.severity != Severity::Fatal)
     }
 
+    /// The tables with a finding of this weight.
+    pub fn tables(&self, severity: Severity) -> Vec<&str> {
+        let tables: BTreeSet<&str> =
+            self.findings.iter().filter(|f| f.severity == severity).map(|f| f.table.as_str()).collect();
+        tables.into_iter().collect()
+    }
+
+    /// What this means for swf, in one sentence.
+    pub fn verdict(&self) -> String {
+        if !self.can_run() {
+            return "swf cannot run on this database".into();
+        }
+        let mut verdict = "swf can run on this database".to_owned();
+        let (broken, closed) = (self.tables(Severity::Broken), self.tables(Severity::Closed));
+        if !broken.is_empty() {
+            verdict += &format!(", without whatever needs {}", broken.join(", "));
+        }
+        if !closed.is_empty() {
+            verdict += &format!(", and adds no row to {}", closed.join(", "));
+        }
+        verdict
+    }
+
     /// True when nothing but notes was found.
     pub fn is_clean(&self) -> bool {
         self.findings.iter().all(|f| f.severity == Severity::Note)
@@ -77,9 +107,11 @@ impl fmt::Display for Check {
         let count = |severity| self.findings.iter().filter(|x| x.severity == severity).count();
         writeln!(
             f,
-            "{} tables made by {made_by}: {} fatal, {} degraded, {} notes",
+            "{} tables made by {made_by}: {} fatal, {} broken, {} closed, {} degraded, {} notes",
             self.tables,
             count(Severity::Fatal),
+            count(Severity::Broken),
+            count(Severity::Closed),
             count(Severity::Degraded),
             count(Severity::Note)
         )?;
@@ -90,11 +122,7 @@ impl fmt::Display for Check {
         if let Some(more) = self.findings.len().checked_sub(SCREEN).filter(|n| *n > 0) {
             writeln!(f, "… and {more} more")?;
         }
-        f.write_str(if self.can_run() {
-            "swf can run on this database"
-        } else {
-            "swf cannot run on this database"
-        })
+        f.write_str(&self.verdict())
     }
 }
 
@@ -121,9 +149,19 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
+    /// What would be fatal only is where swf cannot do without the table.
     fn find(&mut self, table: &Table, item: Option<&str>, severity: Severity, text: impl Into<String>) {
+        let severity = match severity {
+            Severity::Fatal if self.optional(table) => Severity::Broken,
+            Severity::Closed if !self.optional(table) => Severity::Fatal,
+            other => other,
+        };
         let item = item.map(str::to_owned);
         self.findings.push(Finding { table: table.name.to_owned(), item, severity, text: text.into() });
+    }
+
+    fn optional(&self, table: &Table) -> bool {
+        self.schema.optional.contains(&table.name)
     }
 
     fn table(&mut self, table: &Table, catalog: &Catalog) {
@@ -155,14 +193,14 @@ impl Checker<'_> {
             self.find(table, Some(column.name), severity, text);
         }
         if fact.not_null && column.null {
-            self.find(table, Some(column.name), Severity::Fatal, "is NOT NULL, but swf writes NULL");
+            self.find(table, Some(column.name), Severity::Closed, "is NOT NULL, but swf writes NULL");
         }
         if !fact.not_null && !column.null {
             self.find(table, Some(column.name), Severity::Degraded, "may be NULL, should be NOT NULL");
         }
         if column.default == Default::Identity && !fact.filled {
             let text = "is not filled by the database, should be an identity column";
-            self.find(table, Some(column.name), Severity::Fatal, text);
+            self.find(table, Some(column.name), Severity::Closed, text);
         }
     }
 
@@ -186,7 +224,7 @@ impl Checker<'_> {
             }
             if fact.not_null && !fact.filled {
                 let text = "unknown to swf, and rows without it are refused";
-                self.find(table, Some(&fact.name), Severity::Fatal, text);
+                self.find(table, Some(&fact.name), Severity::Closed, text);
             } else {
                 self.find(table, Some(&fact.name), Severity::Note, "unknown to swf, left alone");
             }

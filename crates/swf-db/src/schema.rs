@@ -173,6 +173,8 @@ pub enum OnDelete {
 pub struct Schema {
     /// The shared tables, each after those it refers to. On a database that Django made they are Django's.
     pub tables: &'static [&'static Table],
+    /// Shared tables without which the rest can still run, when a database has them in another shape.
+    pub optional: &'static [&'static str],
     /// Columns of shared tables that a database may lack; made where the shared tables are ours.
     pub later: &'static [Later],
     /// Tables nobody else knows; on PostgreSQL they live in the schema `swf`.

@@ -41,6 +41,7 @@ const NEWER: Schema = Schema {
         absent: "not kept",
     }],
     own: &[&OWN, &EXTRA],
+    optional: &[],
     first_rows: &[],
     steps: &[
         Step { version: 2, name: "extra table", changes: &[Change::Table(&EXTRA)] },

@@ -52,7 +52,8 @@ pub async fn run(
     shutdown: CancellationToken,
 ) {
     let Some(mut subscription) = subscribed(&client, &config, &shutdown).await else { return };
-    tracing::info!("capturing {} as durable subscription {}", config.destination, config.durable);
+    let when = if client.status().borrow().connected { "" } else { " as soon as the broker answers" };
+    tracing::info!("capturing {} as durable subscription {}{when}", config.destination, config.durable);
     loop {
         let first = tokio::select! {
             () = shutdown.cancelled() => return,
@@ -89,7 +90,11 @@ async fn subscribed(client: &Client, config: &Config, shutdown: &CancellationTok
             prefetch: Some(2 * BATCH as u32),
             ..Subscribe::to(config.destination.clone())
         };
-        match client.subscribe(subscribe).await {
+        let asked = tokio::select! {
+            () = shutdown.cancelled() => return None,
+            asked = client.subscribe(subscribe) => asked,
+        };
+        match asked {
             Ok(subscription) => return Some(subscription),
             Err(e) => {
                 // Another replica may capture for days.

@@ -399,19 +399,35 @@ async fn the_check_names_each_damage_and_says_whether_swf_can_run() {
              DROP TABLE swf_ai_memory";
         db.script(damage.into()).await.unwrap();
         let found = check(&db, &SCHEMA).await.unwrap();
-        assert!(!found.can_run(), "{found}");
-        has(&found, "swf_tf_slices", Some("retries"), Severity::Fatal, "column is missing");
-        has(&found, "swf_workers", Some("metadata"), Severity::Fatal, "type is text, should be jsonb");
+        assert!(found.can_run(), "{found}");
+        has(&found, "swf_tf_slices", Some("retries"), Severity::Broken, "column is missing");
+        has(&found, "swf_workers", Some("metadata"), Severity::Broken, "type is text, should be jsonb");
         has(&found, "swf_systemagent", Some("hostname"), Severity::Degraded, "character varying(50)");
         let unique = "swf_subscribers_subscriber_name_key";
-        has(&found, "swf_subscribers", Some(unique), Severity::Fatal, "UNIQUE (subscriber_name)");
-        has(&found, "swf_run_state", Some("substate"), Severity::Fatal, "NOT NULL");
+        has(&found, "swf_subscribers", Some(unique), Severity::Broken, "UNIQUE (subscriber_name)");
+        has(&found, "swf_run_state", Some("substate"), Severity::Closed, "NOT NULL");
         has(&found, "swf_run_state", Some("phase"), Severity::Degraded, "may be NULL");
-        has(&found, "swf_panda_queues", Some("must"), Severity::Fatal, "refused");
-        has(&found, "swf_system_state_events", Some("event_id"), Severity::Fatal, "identity");
-        has(&found, "swf_ai_memory", None, Severity::Fatal, "table is missing");
+        has(&found, "swf_panda_queues", Some("must"), Severity::Closed, "refused");
+        has(&found, "swf_system_state_events", Some("event_id"), Severity::Closed, "identity");
+        has(&found, "swf_ai_memory", None, Severity::Broken, "table is missing");
         let text = found.to_string();
         assert!(text.lines().count() <= 40, "more than a screen:\n{text}");
+        let verdict = "swf can run on this database, without whatever needs swf_ai_memory, swf_subscribers, \
+             swf_tf_slices, swf_workers, and adds no row to swf_panda_queues, swf_run_state, \
+             swf_system_state_events";
+        assert!(text.ends_with(verdict), "{text}");
+
+        db.script(
+            "ALTER TABLE swf_systemagent ADD COLUMN must integer NOT NULL DEFAULT 0; \
+             ALTER TABLE swf_systemagent ALTER COLUMN must DROP DEFAULT"
+                .into(),
+        )
+        .await
+        .unwrap();
+        let found = check(&db, &SCHEMA).await.unwrap();
+        assert!(!found.can_run(), "{found}");
+        has(&found, "swf_systemagent", Some("must"), Severity::Fatal, "refused");
+        let text = found.to_string();
         assert!(text.ends_with("swf cannot run on this database"), "{text}");
     })
     .await;

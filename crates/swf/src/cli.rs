@@ -369,7 +369,7 @@ async fn command(role: &Role, command: Command) -> anyhow::Result<()> {
         Command::Db(DbCommand::Check) => {
             let check = swf_db::check(&role.database().await?, &swf_tools::tables::SCHEMA).await?;
             println!("{check}");
-            if check.can_run() { Ok(()) } else { anyhow::bail!("swf cannot run on this database") }
+            if check.can_run() { Ok(()) } else { anyhow::bail!("{}", check.verdict()) }
         }
         Command::Db(DbCommand::Seed { what: Seed::Demo, .. }) => {
             let db = role.database().await?;

@@ -248,6 +248,9 @@ impl Role {
         if let Some(panda) = &service.panda {
             panda.share(service.db.clone(), service.clock.clone());
         }
+        if report.owner == swf_db::migrate::Owner::Django {
+            Self::fit(&service.db).await?;
+        }
         // A database that Django made has its own accounts.
         if report.owner == swf_db::migrate::Owner::Swf {
             let now = service.clock.now();
@@ -256,6 +259,17 @@ impl Role {
             self.files.set_token(&token)?;
         }
         Ok(Arc::new(service))
+    }
+
+    /// Fails on a database whose shape leaves nothing working, and says of another what will not work.
+    async fn fit(db: &swf_db::Db) -> anyhow::Result<()> {
+        use swf_db::check::Severity::{Broken, Closed};
+        let check = swf_db::check(db, &swf_tools::tables::SCHEMA).await.context("look at the database")?;
+        anyhow::ensure!(check.can_run(), "{}; `swf db check` says why", check.verdict());
+        if !check.tables(Broken).is_empty() || !check.tables(Closed).is_empty() {
+            tracing::warn!("{}; `swf db check` says why", check.verdict());
+        }
+        Ok(())
     }
 
     /// Which tools MCP clients see.
@@ -528,8 +542,8 @@ impl Role {
         let database = async {
             let db = self.database().await?;
             let check = swf_db::check(&db, &swf_tools::tables::SCHEMA).await?;
-            let word = if check.can_run() { "fit" } else { "not fit (run `swf db check`)" };
-            anyhow::Ok(format!("{} is {word}", db.url()))
+            anyhow::ensure!(check.can_run(), "{}; `swf db check` says why", check.verdict());
+            anyhow::Ok(format!("{}: {}", db.url(), check.verdict()))
         };
         tell("database", database.await.map_err(|e| format!("{e:#}")));
         let broker = swf_stomp::Client::start(self.broker()?);

@@ -57,5 +57,11 @@ pub const OWN: Table = Table {
     checks: &[],
 };
 
-pub const SCHEMA: Schema =
-    Schema { tables: &[&OWNER, &VALUES], later: &[], own: &[&OWN], first_rows: &[], steps: &[] };
+pub const SCHEMA: Schema = Schema {
+    tables: &[&OWNER, &VALUES],
+    optional: &[],
+    later: &[],
+    own: &[&OWN],
+    first_rows: &[],
+    steps: &[],
+};

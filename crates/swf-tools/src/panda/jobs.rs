@@ -242,7 +242,7 @@ pub fn errors(row: &Row) -> Vec<JobError> {
             out.push(JobError { component, code: code.to_string(), diag });
         }
     }
-    if let Some(code) = text(row, "transexitcode").filter(|c| !c.is_empty() && c != "0") {
+    if let Some(code) = text(row, "transexitcode").filter(|c| !matches!(c.trim(), "" | "0")) {
         out.push(JobError { component: "transformation", code, diag: Some(String::new()) });
     }
     out

@@ -77,9 +77,34 @@ pub const TABLES: &[&Table] = &[
     &pcs_prod_task::TABLE,
 ];
 
+/// Tables whose loss, or whose later shape, leaves the rest of swf working.
+const OPTIONAL: &[&str] = &[
+    "swf_fastmon_files",
+    "swf_tf_slices",
+    "swf_workers",
+    "swf_run_state",
+    "swf_system_state_events",
+    "swf_subscribers",
+    "swf_stf_workflows",
+    "swf_agent_workflow_stages",
+    "swf_panda_queues",
+    "swf_rucio_endpoints",
+    "swf_ai_memory",
+    "swf_data_provenance",
+    "pcs_physics_category",
+    "pcs_physics_tag",
+    "pcs_evgen_tag",
+    "pcs_simu_tag",
+    "pcs_reco_tag",
+    "pcs_dataset",
+    "pcs_prod_config",
+    "pcs_prod_task",
+];
+
 /// The whole database of record, for `swf_db::migrate` and `swf_db::check`.
 pub const SCHEMA: Schema = Schema {
     tables: TABLES,
+    optional: OPTIONAL,
     later: LATER_COLUMNS,
     own: own::TABLES,
     first_rows: &[("swf_persistent_state", 1)],

@@ -13,6 +13,9 @@ mod common;
 mod engines;
 mod faults;
 mod logs;
+#[path = "../original/mod.rs"]
+mod original;
 mod questions;
+mod recorded;
 mod shapes;
 mod sharing;

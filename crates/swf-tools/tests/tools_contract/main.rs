@@ -5,6 +5,8 @@
 mod answers;
 mod control;
 mod every;
+#[path = "../original/mod.rs"]
+mod original;
 mod overview;
 mod prompts;
 mod random;

@@ -145,9 +145,10 @@ pub fn condor(p: &Parts) -> String {
     }
     pairs.push(("OUT_RSE", p.config("rucio_rse")));
     if p.set("bg_mixing") {
-        let status = p.parameter(1, "signal_status");
-        pairs.push(("SIGNAL_FREQ", p.parameter(1, "signal_freq")));
-        pairs.push(("SIGNAL_STATUS", if status.is_empty() { "0".into() } else { status }));
+        for (name, parameter) in [("SIGNAL_FREQ", "signal_freq"), ("SIGNAL_STATUS", "signal_status")] {
+            let value = p.parameter(1, parameter);
+            pairs.push((name, if value.is_empty() { "0".into() } else { value }));
+        }
         pairs.push(("TAG_PREFIX", p.parameter(1, "bg_tag_prefix")));
         pairs.push(("CSV_FILE", text(p.task.get("csv_file"))));
         pairs.push(("BG_FILES", p.parameter(1, "bg_files")));
@@ -297,7 +298,7 @@ fn job_command(p: &Parts) -> String {
 /// Everything about a task in one document.
 pub fn dump(p: &Parts) -> Value {
     let some = |row: &Object, names: &[&str]| -> Value {
-        names.iter().map(|n| ((*n).to_owned(), utc(row.get(*n)))).collect::<Object>().into()
+        names.iter().map(|n| ((*n).to_owned(), shown(n, row.get(*n)))).collect::<Object>().into()
     };
     let task = [
         "id",
@@ -323,13 +324,14 @@ pub fn dump(p: &Parts) -> Value {
         "created_at",
     ];
     let tag = ["tag_label", "tag_number", "status", "description", "parameters", "created_by", "created_at"];
-    let columns = |row: &Object| -> Value {
-        row.iter()
-            .filter(|(n, _)| *n != "id")
-            .map(|(n, v)| (n.clone(), utc(Some(v))))
-            .collect::<Object>()
-            .into()
-    };
+    let stored: Object =
+        p.config.iter().filter(|(n, _)| *n != "id").map(|(n, v)| (n.clone(), utc(Some(v)))).collect();
+    let effective: Object = p
+        .effective
+        .iter()
+        .filter(|(n, _)| !["id", "created_at", "updated_at"].contains(&n.as_str()))
+        .map(|(n, v)| (n.clone(), shown(n, Some(v))))
+        .collect();
     let tags: Object = ["physics", "evgen", "simu", "reco"]
         .iter()
         .zip(&p.tags)
@@ -339,9 +341,17 @@ pub fn dump(p: &Parts) -> Value {
         "task": some(&p.task, &task),
         "dataset": some(&p.dataset, &dataset),
         "tags": tags,
-        "prod_config": columns(&p.config),
-        "effective_config": columns(&p.effective),
+        "prod_config": stored,
+        "effective_config": effective,
     })
+}
+
+/// A value of the dump; documents that are absent are shown as empty ones.
+fn shown(name: &str, value: Option<&Value>) -> Value {
+    match utc(value) {
+        Value::Null if matches!(name, "overrides" | "data") => json!({}),
+        value => value,
+    }
 }
 
 /// Moments of such documents are in UTC with `+00:00`.
