@@ -3,6 +3,7 @@
 //! *Invariant:* no other crate reads the environment.
 
 pub mod cli;
+mod commands;
 pub mod config;
 mod demo;
 mod files;
