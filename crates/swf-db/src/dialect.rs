@@ -2,6 +2,12 @@
 
 use crate::Engine;
 
+/// The only character of a case mapping.
+fn single(mut letters: impl Iterator<Item = char>) -> Option<char> {
+    let first = letters.next()?;
+    letters.next().is_none().then_some(first)
+}
+
 /// Writes the fragments that differ between PostgreSQL and SQLite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dialect(pub Engine);
@@ -42,6 +48,40 @@ impl Dialect {
         match self.0 {
             Engine::Postgres => format!("({expression} COLLATE \"C\")"),
             Engine::Sqlite => expression.to_owned(),
+        }
+    }
+
+    /// Whether a text expression contains the text of a parameter made by [`Dialect::containing`], in any case
+    /// of its letters, whatever the script and whatever locale the database has.
+    pub fn contains(self, expression: &str) -> String {
+        match self.0 {
+            Engine::Postgres => format!("{expression} ~ ?"),
+            Engine::Sqlite => format!("{expression} GLOB ?"),
+        }
+    }
+
+    /// The parameter of [`Dialect::contains`]: every character is taken literally. A letter stands for both its
+    /// cases where each of them is one character.
+    pub fn containing(self, text: &str) -> String {
+        let mut pattern = String::new();
+        for letter in text.chars() {
+            let (lower, upper) = (single(letter.to_lowercase()), single(letter.to_uppercase()));
+            match (lower, upper) {
+                (Some(lower), Some(upper)) if lower != upper => pattern.extend(['[', lower, upper, ']']),
+                _ => self.literal(letter, &mut pattern),
+            }
+        }
+        match self.0 {
+            Engine::Postgres => pattern,
+            Engine::Sqlite => format!("*{pattern}*"),
+        }
+    }
+
+    fn literal(self, letter: char, pattern: &mut String) {
+        match self.0 {
+            Engine::Postgres if letter.is_ascii_punctuation() => pattern.extend(['\\', letter]),
+            Engine::Sqlite if matches!(letter, '*' | '?' | '[') => pattern.extend(['[', letter, ']']),
+            _ => pattern.push(letter),
         }
     }
 

@@ -61,11 +61,13 @@ impl Server {
             .merge(pages::router(self.app.clone()))
             .merge(sse::router(self.app.clone()))
             .merge(openapi::router())
+            .merge(auth::metadata_router(self.app.clone()))
             .merge(observe::router(service.clone(), metrics.clone()));
         let router = match self.prefix.as_str() {
             "" => inner,
             prefix => Router::new()
                 .nest(prefix, inner)
+                .merge(auth::metadata_router(self.app.clone()))
                 .merge(pages::entrance(self.app.clone(), prefix))
                 .merge(observe::router(service.clone(), metrics)),
         };
@@ -83,6 +85,7 @@ impl Server {
         tasks.spawn(sse::run(self.app.clone(), shutdown.clone()));
         tasks.spawn(broker_status::run(service.clone(), shutdown.clone()));
         tasks.spawn(retention::run(service.clone(), self.retention, shutdown.clone()));
+        tasks.spawn(upkeep::closed_hours(service.clone(), shutdown.clone()));
         tasks.spawn(upkeep::run(service, sessions, shutdown.clone()));
         serve_http(listener, router, shutdown.clone()).await?;
         shutdown.cancel();

@@ -17,6 +17,28 @@ const ROUND: Duration = Duration::from_secs(15);
 /// A runner that is gone may come back under its name and close its execution itself within this time.
 const GRACE: TimeDelta = TimeDelta::seconds(60);
 
+/// Time between two looks at PanDA's closed hours.
+const CLOSED_HOURS: Duration = Duration::from_secs(60);
+
+/// Keeps what is remembered of PanDA's closed hours fresh until `shutdown`.
+pub async fn closed_hours(service: Arc<Service>, shutdown: CancellationToken) {
+    let Some(panda) = &service.panda else { return };
+    let mut rounds = tokio::time::interval(CLOSED_HOURS);
+    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = rounds.tick() => {}
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            done = panda.renew_closed_hours() => {
+                done.unwrap_or_else(|e| tracing::warn!("PanDA's closed hours could not be read: {e}"));
+            }
+        }
+    }
+}
+
 /// Runs until `shutdown`.
 pub async fn run(service: Arc<Service>, sessions: Arc<crate::mcp::Sessions>, shutdown: CancellationToken) {
     let mut rounds = tokio::time::interval(ROUND);

@@ -9,7 +9,8 @@ pub fn all() -> impl Iterator<Item = &'static ToolDef> {
 
 /// A tool by its name on the wire.
 pub fn find(name: &str) -> Option<&'static ToolDef> {
-    all().find(|t| t.name == name)
+    // Documents of the original, which models have read, write some names without their prefix.
+    all().find(|t| t.name == name || t.name.strip_prefix("swf_") == Some(name))
 }
 
 /// Names of all tools, for error texts.

@@ -25,6 +25,8 @@ pub struct Config {
     pub broker: Broker,
     /// Who may do what.
     pub auth: Auth,
+    /// Access tokens of an authorization server.
+    pub oauth: OAuth,
     /// The user's testbed.
     pub testbed: Testbed,
     /// The agent manager.
@@ -105,6 +107,8 @@ pub struct Panda {
     pub statement_timeout_seconds: u64,
     /// Answers are shared for this long, seconds.
     pub kept_seconds: u64,
+    /// Closed hours of the archive are remembered for so many days, in memory and in the database of record; 0 for none. PostgreSQL only.
+    pub remembered_days: u32,
 }
 
 impl Default for Panda {
@@ -117,6 +121,7 @@ impl Default for Panda {
             log_hosts: Vec::new(),
             statement_timeout_seconds: 15,
             kept_seconds: 60,
+            remembered_days: 35,
         }
     }
 }
@@ -180,17 +185,61 @@ impl Default for Broker {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Auth {
-    /// What callers without credentials may do: none, read, write or control. `auto`: control when the server listens on loopback only, else read.
+    /// What callers without credentials may do over MCP: none, read, write or control. Over REST they read at most, and send logs.
     pub anonymous: String,
+    /// On a server that listens on loopback only, processes of its own account need no credentials over MCP and on pages: they act as the testbed's user.
+    pub local_user: bool,
     /// Every token may control workflows and agents; otherwise staff accounts and `controllers` only.
     pub any_token_controls: bool,
     /// Accounts that may control workflows and agents.
     pub controllers: Vec<String>,
+    /// What a proxy that logs people in sends in `proxy_secret_header`; empty: no proxy is trusted.
+    pub proxy_secret: String,
+    /// Header in which the proxy proves itself. The proxy must take it out of requests that it forwards.
+    pub proxy_secret_header: String,
+    /// Header in which the proxy names the account.
+    pub proxy_user_header: String,
 }
 
 impl Default for Auth {
     fn default() -> Auth {
-        Auth { anonymous: "auto".into(), any_token_controls: true, controllers: Vec::new() }
+        Auth {
+            anonymous: "read".into(),
+            local_user: true,
+            any_token_controls: true,
+            controllers: Vec::new(),
+            proxy_secret: String::new(),
+            proxy_secret_header: "X-Proxy-Secret".into(),
+            proxy_user_header: "X-Remote-User".into(),
+        }
+    }
+}
+
+/// `[oauth]`: access tokens of an authorization server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OAuth {
+    /// The server's identifier as its tokens name it, e.g. `https://tenant.us.auth0.com/`. Empty: no such tokens are taken.
+    pub issuer: String,
+    /// What tokens for this server name as their audience. Empty: the public address of the MCP endpoint.
+    pub audience: String,
+    /// Address of the issuer's keys; empty: as the issuer's OpenID configuration says.
+    pub jwks_url: String,
+    /// What a token may do that names no `swf:` scope and whose subject has no account here: none, read, write or control.
+    pub default_scope: String,
+    /// Accounts here by subject or verified e-mail address there.
+    pub users: BTreeMap<String, String>,
+}
+
+impl Default for OAuth {
+    fn default() -> OAuth {
+        OAuth {
+            issuer: String::new(),
+            audience: String::new(),
+            jwks_url: String::new(),
+            default_scope: "read".into(),
+            users: BTreeMap::new(),
+        }
     }
 }
 
@@ -458,7 +507,7 @@ impl Loaded {
 fn shown(path: &str, value: &Value) -> String {
     match (path, value) {
         (_, Value::String(s)) if s.is_empty() => "\"\"".into(),
-        ("broker.password" | "broker.command_key", _) => "\"(hidden)\"".into(),
+        ("broker.password" | "broker.command_key" | "auth.proxy_secret", _) => "\"(hidden)\"".into(),
         ("database.url" | "panda.url", Value::String(url)) => format!("{:?}", swf_db::without_password(url)),
         _ => value.to_string(),
     }

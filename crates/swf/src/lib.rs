@@ -9,6 +9,7 @@ mod files;
 mod logging;
 mod once;
 mod prune;
+mod rights;
 mod roles;
 mod run;
 mod tools;

@@ -188,6 +188,8 @@ impl Role {
         let settings = swf_tools::panda::Settings {
             statement_timeout: Duration::from_secs(section.statement_timeout_seconds.max(1)),
             kept: Duration::from_secs(section.kept_seconds),
+            // A file is read in milliseconds.
+            remembered_days: if url.starts_with("sqlite:") { 0 } else { section.remembered_days.min(400) },
             monitor_url: given(&section.monitor_url),
             api_url: given(&section.api_url),
             nersc_url: given(&section.nersc_url),
@@ -230,18 +232,6 @@ impl Role {
         })
     }
 
-    /// What anonymous callers may do.
-    fn anonymous(&self) -> anyhow::Result<Option<Scope>> {
-        let word = self.loaded.config.auth.anonymous.as_str();
-        Ok(match word {
-            "none" => None,
-            "auto" if self.listen()?.ip().is_loopback() => Some(Scope::Control),
-            "auto" => Some(Scope::Read),
-            "read" | "write" | "control" => word.parse().ok(),
-            _ => bail!("auth.anonymous = {word:?} is not one of auto, none, read, write, control"),
-        })
-    }
-
     /// The tools with database and broker. `name` tells connections of one process from another's.
     pub async fn service(&self, broker: &swf_stomp::Client) -> anyhow::Result<Arc<Service>> {
         let service = Service {
@@ -255,6 +245,9 @@ impl Role {
         let report =
             swf_db::migrate(&service.db, &swf_tools::tables::SCHEMA).await.context("prepare the database")?;
         tracing::info!("database: {report}");
+        if let Some(panda) = &service.panda {
+            panda.share(service.db.clone(), service.clock.clone());
+        }
         // A database that Django made has its own accounts.
         if report.owner == swf_db::migrate::Owner::Swf {
             let now = service.clock.now();
@@ -304,16 +297,6 @@ impl Role {
 
     fn rest_config(&self, service: &Service) -> swf_server::rest::Config {
         swf_server::rest::Config { zone: service.settings.time_zone, ..Default::default() }
-    }
-
-    fn auth_config(&self) -> anyhow::Result<swf_server::auth::Config> {
-        let section = &self.loaded.config.auth;
-        Ok(swf_server::auth::Config {
-            anonymous: self.anonymous()?,
-            any_token_controls: section.any_token_controls,
-            controllers: section.controllers.clone(),
-            ..Default::default()
-        })
     }
 
     /// The host of the public address counts as ours.

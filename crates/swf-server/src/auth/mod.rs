@@ -1,12 +1,16 @@
-//! Who calls: tokens of accounts, a trusted proxy, or nobody.
+//! Who calls: tokens of accounts, access tokens of an authorization server, a trusted proxy, a process of the
+//! server's own account, or nobody.
 //!
 //! *Invariant:* a header alone never makes anybody somebody else: a proxy must prove itself with its secret,
 //! accounts are neither made nor raised here, and closed accounts stay out.
 
 mod layer;
+mod local;
+mod metadata;
+pub mod oidc;
 mod tokens;
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 
 use axum::http::{HeaderMap, header};
 use sha2::{Digest, Sha256};
@@ -15,27 +19,45 @@ use swf_tools::accounts::{self, TokenOwner};
 use swf_tools::{Caller, Scope};
 
 pub use layer::identify;
+pub use metadata::router as metadata_router;
+use oidc::{Oidc, OidcError};
 
 /// How callers are known.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// What a caller without credentials may do; `None` for nothing.
+    /// What a caller without credentials may do; `None` for nothing. Over REST it is reading at most.
     pub anonymous: Option<Scope>,
+    /// Whose name processes of the server's own account on this machine bear over MCP and on pages when they
+    /// show no credentials; they may do everything. `None`: they are anonymous like others.
+    pub local_user: Option<String>,
     /// Every token may control workflows and agents. Without it only staff accounts and [`Config::controllers`].
     pub any_token_controls: bool,
     /// Accounts that may control workflows and agents.
     pub controllers: Vec<String>,
     /// The proxy that logs people in, if there is one.
     pub proxy: Option<Proxy>,
+    /// The authorization server whose access tokens are taken, if there is one.
+    pub oidc: Option<oidc::Config>,
+}
+
+/// The surface a request came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// The REST interface and the event stream: programs with a token of their own.
+    Rest,
+    /// MCP and pages: people and their assistants.
+    People,
 }
 
 impl Default for Config {
     fn default() -> Config {
         Config {
             anonymous: Some(Scope::Read),
+            local_user: None,
             any_token_controls: true,
             controllers: Vec::new(),
             proxy: None,
+            oidc: None,
         }
     }
 }
@@ -74,18 +96,21 @@ pub const NOT_PROVIDED: &str = "Authentication credentials were not provided.";
 pub const NOT_ALLOWED: &str = "You do not have permission to perform this action.";
 const INVALID: &str = "Invalid token.";
 const INACTIVE: &str = "User inactive or deleted.";
+const INVALID_ACCESS: &str = "Invalid or expired token";
 
 /// Finds out who calls.
 pub struct Auth {
     db: Db,
     config: Config,
     tokens: tokens::Cache,
+    oidc: Option<Oidc>,
 }
 
 impl Auth {
     /// Knows the accounts of a database.
     pub fn new(db: Db, config: Config) -> Auth {
-        Auth { db, config, tokens: tokens::Cache::default() }
+        let oidc = config.oidc.clone().map(Oidc::new);
+        Auth { db, config, tokens: tokens::Cache::default(), oidc }
     }
 
     /// The settings.
@@ -93,21 +118,34 @@ impl Auth {
         &self.config
     }
 
-    /// The caller of a request: by token, else as the proxy says, else nobody. `peer` is the address at the
-    /// other end of the connection, when it is known.
-    pub async fn caller(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Caller, AuthError> {
+    /// The caller of a request: by token, else as the proxy says, else as the machine says, else nobody. `peer`
+    /// is the other end of the connection, when it is known.
+    pub async fn caller(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<SocketAddr>,
+        door: Door,
+    ) -> Result<Caller, AuthError> {
         if let Some(credentials) = credentials(headers)? {
-            return self.bearer(credentials).await;
+            return match &self.oidc {
+                Some(oidc) if Oidc::is_token(credentials) => self.signed(oidc, credentials).await,
+                _ => self.key(credentials).await,
+            };
         }
         if let Some(name) = self.proxied(headers) {
             return self.named(name, peer).await;
         }
-        Ok(Caller::anonymous(self.config.anonymous))
+        if door == Door::Rest {
+            return Ok(Caller::anonymous(self.config.anonymous.map(|scope| scope.min(Scope::Read))));
+        }
+        match &self.config.local_user {
+            Some(user) if local::is_own(headers, peer).await => Ok(Caller::user(user, Scope::Admin)),
+            _ => Ok(Caller::anonymous(self.config.anonymous)),
+        }
     }
 
-    /// What stands behind `Token` or `Bearer`: the key of an account. Other kinds of bearer tokens are told
-    /// apart by their form and would branch off here.
-    async fn bearer(&self, key: &str) -> Result<Caller, AuthError> {
+    /// The key of an account.
+    async fn key(&self, key: &str) -> Result<Caller, AuthError> {
         let digest: [u8; 32] = Sha256::digest(key.as_bytes()).into();
         if let Some(caller) = self.tokens.get(&digest) {
             return Ok(caller);
@@ -120,7 +158,32 @@ impl Auth {
         Ok(caller)
     }
 
-    async fn named(&self, name: &str, peer: Option<IpAddr>) -> Result<Caller, AuthError> {
+    /// An access token. An account that was configured for its subject bounds what it may do, and so do scopes
+    /// that it names. A subject without account never bears the name of one.
+    async fn signed(&self, oidc: &Oidc, token: &str) -> Result<Caller, AuthError> {
+        let bearer = oidc.verify(token).await.map_err(|e| match e {
+            OidcError::Refused(why) => {
+                tracing::info!("an access token was refused: {why}");
+                AuthError::Refused(INVALID_ACCESS)
+            }
+            OidcError::Unavailable(what) => AuthError::Unavailable(swf_tools::Error::Unavailable { what }),
+        })?;
+        let Some(account) = bearer.account else {
+            let scope = bearer.granted.or(oidc.config().default_scope);
+            return Ok(Caller { user: Some(format!("oauth:{}", bearer.subject)), scope });
+        };
+        let Some(owner) = accounts::named(&self.db, &account).await? else {
+            tracing::warn!(
+                "oauth.users names the account {account}, which does not exist; make it with `swf token`"
+            );
+            return Err(AuthError::Refused(INACTIVE));
+        };
+        let mut caller = self.caller_of(owner)?;
+        caller.scope = caller.scope.map(|has| bearer.granted.map_or(has, |granted| granted.min(has)));
+        Ok(caller)
+    }
+
+    async fn named(&self, name: &str, peer: Option<SocketAddr>) -> Result<Caller, AuthError> {
         let Some(owner) = accounts::named(&self.db, name).await? else {
             tracing::warn!("the proxy at {peer:?} named an account that does not exist");
             return Err(AuthError::Refused(INACTIVE));

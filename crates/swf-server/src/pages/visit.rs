@@ -12,7 +12,7 @@ use swf_tools::links::encode;
 use swf_tools::{Caller, Error, Gate, Scope, Surface};
 
 use super::Pages;
-use crate::auth::AuthError;
+use crate::auth::{AuthError, Door};
 
 /// Names and values of a query.
 pub type Pairs = Vec<(String, String)>;
@@ -56,8 +56,8 @@ impl From<Error> for Failure {
 impl Visit {
     /// Reads a request; the visit comes back in any case, so that a failure has its frame.
     pub async fn new(pages: Arc<Pages>, request: &Parts) -> (Visit, Result<(), Failure>) {
-        let peer = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());
-        let (caller, known) = match pages.app.auth.caller(&request.headers, peer).await {
+        let peer = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|c| c.0);
+        let (caller, known) = match pages.app.auth.caller(&request.headers, peer, Door::People).await {
             Ok(caller) => (caller, Ok(())),
             Err(AuthError::Refused(why)) => (Caller::anonymous(None), Err(Failure::Refused(why))),
             Err(AuthError::Unavailable(e)) => (Caller::anonymous(None), Err(e.into())),

@@ -15,7 +15,7 @@ use swf_tools::{Caller, Scope};
 use super::body::{self, Content};
 use super::fault::{Fault, answer};
 use super::{Config, Rest};
-use crate::auth::{NOT_ALLOWED, NOT_PROVIDED};
+use crate::auth::{Door, NOT_ALLOWED, NOT_PROVIDED};
 
 /// Who may call an endpoint, and how others are refused.
 #[derive(Debug, Clone, Copy)]
@@ -141,13 +141,13 @@ where
 }
 
 async fn admit(rest: Arc<Rest>, guard: Guard, request: Request) -> Result<Call, Fault> {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|c| c.0);
     let uri =
         request.extensions().get::<OriginalUri>().map_or_else(|| request.uri().clone(), |o| o.0.clone());
     let (parts, body) = request.into_parts();
     let query = body::pairs(parts.uri.query().unwrap_or_default());
     negotiate(&parts.headers, &query)?;
-    let caller = match rest.app.auth.caller(&parts.headers, peer).await {
+    let caller = match rest.app.auth.caller(&parts.headers, peer, Door::Rest).await {
         Ok(caller) => caller,
         Err(e) if guard.strict => return Err(Fault::refused(e, guard.refusal)),
         Err(_) => Caller::anonymous(None),
@@ -168,6 +168,7 @@ async fn admit(rest: Arc<Rest>, guard: Guard, request: Request) -> Result<Call, 
         _ => "http",
     };
     let address = format!("{scheme}://{host}{}", uri.path());
+    let peer = peer.map(|p| p.ip());
     Ok(Call { rest, caller, peer, method: parts.method, headers: parts.headers, query, address, body })
 }
 

@@ -31,7 +31,7 @@ use swf_tools::Scope;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::auth::{AuthError, NOT_PROVIDED};
+use crate::auth::{AuthError, Door, NOT_PROVIDED};
 use filter::Asked;
 pub use hub::Hub;
 
@@ -98,7 +98,7 @@ fn refuse(status: StatusCode, body: &Value) -> Response {
 async fn admit(
     app: &App,
     headers: &HeaderMap,
-    peer: Option<IpAddr>,
+    peer: Option<SocketAddr>,
     unknown: StatusCode,
 ) -> Result<(), Box<Response>> {
     let challenge = |why: &str| {
@@ -108,7 +108,7 @@ async fn admit(
         }
         response
     };
-    match app.auth.caller(headers, peer).await {
+    match app.auth.caller(headers, peer, Door::Rest).await {
         Ok(caller) if caller.may(Scope::Read) => Ok(()),
         Ok(_) => Err(challenge(NOT_PROVIDED).into()),
         Err(AuthError::Refused(why)) => Err(challenge(why).into()),
@@ -125,8 +125,8 @@ fn unavailable(why: &str) -> Response {
     response
 }
 
-fn peer(request: &Parts) -> Option<IpAddr> {
-    request.extensions.get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip())
+fn peer(request: &Parts) -> Option<SocketAddr> {
+    request.extensions.get::<ConnectInfo<SocketAddr>>().map(|c| c.0)
 }
 
 fn only_get(method: &Method) -> Result<(), Box<Response>> {
@@ -157,7 +157,7 @@ async fn opened(app: &Arc<App>, request: &Parts) -> Result<Response, Box<Respons
     if hub.len() >= hub.config().most_clients {
         return Err(unavailable("too many clients listen; try again later").into());
     }
-    let ip = client_ip(headers, peer);
+    let ip = client_ip(headers, peer.map(|p| p.ip()));
     let place = location(headers, ip);
     let row = books::open(&app.service, &asked.filter, ip, &place).await.map_err(|e| {
         tracing::warn!("the row of an event stream client could not be written: {e}");

@@ -14,6 +14,7 @@ mod capture;
 mod harness;
 mod mcp;
 mod mcp_clients;
+mod oauth;
 mod openapi;
 mod pages;
 mod pages_app;

@@ -296,6 +296,16 @@ async fn mistakes_are_results_that_say_what_is_accepted_and_carry_no_structure()
         assert!(control.body["result"]["content"][0]["text"].as_str().unwrap().contains("control"));
         rig.stop().await;
 
+        let others = call("swf_get_ai_memory", json!({"username": "alice"}));
+        let auth = auth::Config { local_user: Some("alice".into()), ..auth::Config::default() };
+        let rig = Rig::with(&db, Wishes { auth, ..Wishes::default() }).await;
+        let own = post(&rig, "/mcp/", &nobody, &others).await;
+        assert_eq!(own.body["result"]["isError"], false, "{}", own.body);
+        let through_a_proxy = [nobody[0], nobody[1], ("x-forwarded-for", "192.0.2.7")];
+        let stranger = post(&rig, "/mcp/", &through_a_proxy, &others).await;
+        assert_eq!(stranger.body["result"]["isError"], true, "{}", stranger.body);
+        rig.stop().await;
+
         let auth = auth::Config { anonymous: None, ..auth::Config::default() };
         let rig = Rig::with(&db, Wishes { auth, ..Wishes::default() }).await;
         let reading = post(&rig, "/mcp/", &nobody, &call("swf_list_agents", json!({}))).await;

@@ -9,11 +9,13 @@ use swf_db::testing::{self, TestDb};
 use swf_server::app::App;
 use swf_server::auth::{self, Auth};
 use swf_server::{Server, mcp, rest, sse};
-use swf_tools::panda::{self, seed};
+use swf_tools::panda;
 use swf_tools::tables::SCHEMA;
 use swf_tools::{Clock, Scope, Service, Settings, accounts};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use crate::rig::production;
 
 /// A name with everything that a path or a page could stumble over.
 pub const ODD: &str = "a/b c.d%2F<script>alert(1)</script>é&x=1";
@@ -50,12 +52,7 @@ impl Site {
     /// With a synthetic production.
     pub async fn with_panda(db: &TestDb, prefix: &str) -> Site {
         let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("panda.sqlite3").display());
-        let made = seed::open(&url).await.unwrap();
-        let plan = seed::Plan { jobs: 200, days: 10, ..seed::Plan::demo(Clock::System.now().naive_utc()) };
-        seed::seed(&made, &plan).await.unwrap();
-        made.close().await;
-        let panda = panda::open(&url, panda::Settings::default()).await.unwrap();
+        let panda = production(folder.path()).await;
         let mut site = Self::made(db, prefix, auth::Config::default(), Some(panda)).await;
         site._panda = Some(folder);
         site

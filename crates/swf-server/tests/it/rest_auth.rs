@@ -93,6 +93,31 @@ async fn anonymous_callers_read_and_send_logs_but_write_nothing_else() {
 }
 
 #[tokio::test]
+async fn no_setting_lets_callers_without_token_write_over_rest() {
+    on_sqlite(Some(&SCHEMA), async |db| {
+        let open = auth::Config {
+            anonymous: Some(Scope::Control),
+            local_user: Some("alice".into()),
+            ..auth::Config::default()
+        };
+        let app = TestApp::with(&db, open, rest::Config::default()).await;
+        assert_eq!(try_as(&app, None, "GET", "/api/runs/").await.0, 200);
+        for path in [
+            "/api/runs/",
+            "/api/systemagents/heartbeat/",
+            "/api/tf-slices/batch/",
+            "/api/v1/tools/swf_start_user_testbed/",
+        ] {
+            let (status, ..) = try_as(&app, None, "POST", path).await;
+            assert!(matches!(status, 401 | 403), "POST {path}: {status}");
+        }
+        assert_eq!(try_as(&app, None, "DELETE", "/api/runs/1/").await.0, 403);
+        assert_eq!(try_as(&app, None, "GET", "/api/ai-memory/?username=alice").await.0, 403);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn accounts_are_listed_for_administrators_only_and_without_passwords() {
     on_each_db(Some(&SCHEMA), async |db| {
         let app = TestApp::start(&db).await;

@@ -9,6 +9,7 @@ use swf_server::app::App;
 use swf_server::auth::{self, Auth};
 use swf_server::{Server, ingest, mcp, rest, sse};
 use swf_stomp::{Broker, BrokerConfig, Client, ClientConfig, Message};
+use swf_tools::panda::{self, seed};
 use swf_tools::{Bus, Clock, Scope, Service, Settings, accounts};
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +23,17 @@ pub struct Wishes {
     pub auth: auth::Config,
     pub streams: sse::Config,
     pub mcp: mcp::Config,
+    pub panda: Option<panda::Panda>,
+}
+
+/// A small synthetic production that ends now.
+pub async fn production(folder: &std::path::Path) -> panda::Panda {
+    let url = format!("sqlite:{}", folder.join("panda.sqlite3").display());
+    let made = seed::open(&url).await.unwrap();
+    let plan = seed::Plan { jobs: 200, days: 10, ..seed::Plan::demo(Clock::System.now().naive_utc()) };
+    seed::seed(&made, &plan).await.unwrap();
+    made.close().await;
+    panda::open(&url, panda::Settings::default()).await.unwrap()
 }
 
 pub struct Rig {
@@ -53,7 +65,7 @@ impl Rig {
         let token = accounts::create_token(&db, Clock::System.now(), "alice", Scope::Write).await.unwrap();
         let service = Arc::new(Service {
             db: db.clone(),
-            panda: None,
+            panda: wishes.panda,
             bus: Some(Bus::new(bus.clone())),
             clock: Clock::System,
             settings: Settings { reply_timeout: Duration::from_millis(200), ..Settings::default() },

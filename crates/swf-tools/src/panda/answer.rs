@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use swf_db::Row;
 
 use super::filter::Window;
+use super::hours::{ClosedHours, Used};
 use super::{Catalog, Panda};
 use crate::links::encode;
 use crate::list::Link;
@@ -31,6 +32,9 @@ pub struct AsOf {
     pub shared: bool,
     /// Answers are shared for this many seconds.
     pub kept_seconds: u64,
+    /// Set when ended jobs of closed hours were not asked for again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closed_hours: Option<ClosedHours>,
 }
 
 impl AsOf {
@@ -43,7 +47,15 @@ impl AsOf {
             age_seconds: 0,
             shared: false,
             kept_seconds: panda.settings().kept.as_secs(),
+            closed_hours: None,
         }
+    }
+
+    /// Says what the statements made from a filter took from memory.
+    #[must_use]
+    pub fn with(mut self, used: &Used) -> AsOf {
+        self.closed_hours = used.closed_hours();
+        self
     }
 }
 
@@ -82,9 +94,10 @@ where
     F: Future<Output = Result<T, Error>>,
 {
     let panda = super::of(cx)?;
-    let question = format!("{tool} {}", Value::Object(crate::list::arguments(input)));
-    let make = async { serde_json::to_value(make.await?).map_err(Error::internal) };
-    let shared = panda.once().get(question, panda.settings().kept, make).await?;
+    let question = format!("{} {tool} {}", panda.db().url(), Value::Object(crate::list::arguments(input)));
+    // On the heap: it stands in several futures around it.
+    let make = Box::pin(async { serde_json::to_value(make.await?).map_err(Error::internal) });
+    let shared = panda.once().get(panda.record(), question, panda.settings().kept, make).await?;
     let mut value = (*shared.value).clone();
     if let Some(as_of) = value.get_mut("as_of").and_then(Value::as_object_mut) {
         as_of.insert("age_seconds".into(), shared.age.as_secs().into());

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use swf_db::Sql;
 
 use super::Panda;
+use super::errors::{Dictionary, TABLES as DICTIONARY_TABLES};
 use super::schema::{self, MARKER, SCHEMA, Table};
 use crate::Error;
 
@@ -17,6 +18,7 @@ pub struct Catalog {
     pub synthetic: bool,
     /// What our role may do.
     pub role: Role,
+    words: Dictionary,
 }
 
 #[derive(Debug, Default)]
@@ -45,7 +47,7 @@ struct Line {
 
 impl Catalog {
     pub(super) async fn load(panda: &Panda) -> Result<Catalog, Error> {
-        let names = schema::TABLES.iter().map(|t| t.name).chain([MARKER]);
+        let names = schema::TABLES.iter().map(|t| t.name).chain([MARKER]).chain(DICTIONARY_TABLES);
         let mut sql = if panda.is_postgres() {
             let mut sql = Sql::new(
                 "SELECT CAST(c.relname AS text) AS \"table\", CAST(a.attname AS text) AS \"column\", \
@@ -82,7 +84,13 @@ impl Catalog {
                 "the PanDA role may write; swf never does (its sessions are read-only), but a role with SELECT only is safer"
             );
         }
+        out.words = Dictionary::load(panda, &out).await;
         Ok(out)
+    }
+
+    /// What error codes mean here.
+    pub fn words(&self) -> &Dictionary {
+        &self.words
     }
 
     /// Why a table cannot be read; `None` when it can.

@@ -9,6 +9,7 @@ use swf_db::{Engine, Sql};
 
 use super::answer::{int, moment, round, text};
 use super::filter::{ALL, JobFilter, LIVE};
+use super::hours::{Covered, Hour, Picks, Work, cell};
 use super::schema::SCHEMA;
 use super::{Catalog, Panda};
 use crate::Error;
@@ -62,6 +63,22 @@ pub fn day(engine: Engine, column: &str) -> String {
     }
 }
 
+impl Key {
+    /// The same of a remembered cell.
+    fn value(self, hour: &Hour<Work>, cell: &Work) -> Option<String> {
+        let word = |number| hour.word(number).map(str::to_owned);
+        match self {
+            Key::Status => word(cell.place.status),
+            Key::User => word(cell.place.user),
+            Key::Site => word(cell.place.site),
+            Key::Task => cell.place.task.map(|t| t.to_string()),
+            Key::Resource => word(cell.resource),
+            Key::Hour => Some(hour.start.format("%Y-%m-%dT%H").to_string()),
+            Key::Day => Some(hour.start.format("%Y-%m-%d").to_string()),
+        }
+    }
+}
+
 /// Jobs with the same keys.
 #[derive(Debug, Clone)]
 pub struct Count {
@@ -94,7 +111,12 @@ pub async fn counts(
     let select: Vec<String> =
         keys.iter().enumerate().map(|(n, k)| format!("{} AS k{n}", k.expression(engine))).collect();
     let group: Vec<String> = (1..=keys.len()).map(|n| n.to_string()).collect();
-    let sql = filter.union(panda, &tables, |table, conditions| {
+    let covered = match filter.remembered_counts() {
+        Some(window) => panda.hours().work.cover(panda, catalog, window, &filter.used).await,
+        None => Covered::direct(filter.window),
+    };
+    let sql = filter.union_over(&tables, &covered.live, |table, window| {
+        let conditions = filter.conditions(engine, window);
         let head = format!(
             "SELECT {}, count(*) AS n, max(modificationtime) AS last_time FROM {SCHEMA}.{}",
             select.join(", "),
@@ -105,7 +127,7 @@ pub async fn counts(
         sql.push(&format!("GROUP BY {}", group.join(", ")), []);
         sql
     });
-    let rows = panda.rows(&sql).await?;
+    let rows = rows_of(panda, &sql).await?;
     let mut sums: HashMap<Vec<Option<String>>, (i64, Option<NaiveDateTime>)> = HashMap::new();
     for row in rows {
         let values: Vec<Option<String>> = (0..keys.len()).map(|n| text(&row, &format!("k{n}"))).collect();
@@ -113,9 +135,31 @@ pub async fn counts(
         sum.0 += int(&row, "n");
         sum.1 = sum.1.max(row.get("last_time").and_then(moment));
     }
+    let picks = Picks::new(filter);
+    for hour in &covered.hours {
+        let mut places = picks.of(hour);
+        // Few kinds of cells make many cells: texts are made once for each.
+        let mut found: HashMap<Vec<Option<String>>, (i64, Option<i64>)> = HashMap::new();
+        for cell in hour.cells.iter().filter(|c| places.wants(&c.place)) {
+            let values: Vec<Option<String>> = keys.iter().map(|k| k.value(hour, cell)).collect();
+            let sum = found.entry(values).or_default();
+            sum.0 += cell.jobs;
+            sum.1 = sum.1.max(cell.last);
+        }
+        for (values, (jobs, last)) in found {
+            let sum = sums.entry(values).or_default();
+            sum.0 += jobs;
+            sum.1 = sum.1.max(cell::time(last));
+        }
+    }
     let counts =
         sums.into_iter().map(|(keys, (jobs, last_change))| Count { keys, jobs, last_change }).collect();
     Ok((counts, dark))
+}
+
+/// A union without parts has no rows.
+pub(super) async fn rows_of(panda: &Panda, sql: &Sql) -> Result<Vec<swf_db::Row>, Error> {
+    if sql.text().is_empty() { Ok(Vec::new()) } else { panda.rows(sql).await }
 }
 
 /// Names with their numbers, largest first, equal ones by name.

@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use swf_db::{Engine, Sql, Value};
 
 use super::errors::COMPONENTS;
+use super::hours::Used;
 use super::schema::{SCHEMA, Table};
 use super::{Catalog, Panda};
 use crate::Error;
@@ -153,9 +154,44 @@ fn glob(pattern: &str) -> String {
 
 /// Whether a text matches a filter, for what is filtered here and not in the database.
 pub fn like(value: &str, text: &str) -> bool {
-    if !value.contains('%') {
-        return value == text;
+    Matcher::new(value).fits(text)
+}
+
+/// A text filter for what is filtered here and not in the database.
+pub enum Matcher {
+    /// The same text.
+    Equal(String),
+    /// A pattern.
+    Like(regex::Regex),
+    /// A pattern too large to be one: matches nothing.
+    Nothing,
+}
+
+impl Matcher {
+    /// Equal, or like when the value has a `%`.
+    pub fn new(value: &str) -> Matcher {
+        match value.contains('%') {
+            true => pattern(value).map_or(Matcher::Nothing, Matcher::Like),
+            false => Matcher::equal(value),
+        }
     }
+
+    /// Equal.
+    pub fn equal(value: &str) -> Matcher {
+        Matcher::Equal(value.to_owned())
+    }
+
+    /// Whether a text fits.
+    pub fn fits(&self, text: &str) -> bool {
+        match self {
+            Matcher::Equal(value) => value == text,
+            Matcher::Like(pattern) => pattern.is_match(text),
+            Matcher::Nothing => false,
+        }
+    }
+}
+
+fn pattern(value: &str) -> Option<regex::Regex> {
     let (mut pattern, mut chars) = (String::from("(?s)^"), value.chars());
     while let Some(c) = chars.next() {
         match c {
@@ -166,7 +202,7 @@ pub fn like(value: &str, text: &str) -> bool {
         }
     }
     pattern.push('$');
-    regex::Regex::new(&pattern).is_ok_and(|r| r.is_match(text))
+    regex::Regex::new(&pattern).ok()
 }
 
 /// Which jobs a question is about.
@@ -196,13 +232,15 @@ pub struct JobFilter {
     pub exit_code: Option<String>,
     /// Leave out failures whose work was done by a later attempt.
     pub exclude_retried: bool,
+    /// What the answer took from memory.
+    pub used: Used,
 }
 
 impl JobFilter {
-    /// ` WHERE …` for one job table.
-    pub fn conditions(&self, engine: Engine) -> Sql {
+    /// ` WHERE …` for one job table, within a part of the window.
+    pub fn conditions(&self, engine: Engine, window: Option<Window>) -> Sql {
         let mut sql = Sql::new("");
-        if let Some(window) = &self.window {
+        if let Some(window) = &window {
             window.limit(&mut sql, "modificationtime");
         }
         match self.statuses.as_slice() {
@@ -271,15 +309,41 @@ impl JobFilter {
         tables: &[&'static Table],
         one: impl Fn(&'static Table, Sql) -> Sql,
     ) -> Sql {
+        self.union_over(tables, &[self.window], |table, window| {
+            one(table, self.conditions(panda.db().engine(), window))
+        })
+    }
+
+    /// The same, of the archive only some stretches of the window: the rest is remembered. One statement sees
+    /// one moment, so a job that is being archived is counted once.
+    pub fn union_over(
+        &self,
+        tables: &[&'static Table],
+        archived: &[Option<Window>],
+        one: impl Fn(&'static Table, Option<Window>) -> Sql,
+    ) -> Sql {
         let mut sql = Sql::new("");
-        for (n, table) in tables.iter().enumerate() {
-            let part = one(table, self.conditions(panda.db().engine()));
-            if n > 0 {
-                sql.push("UNION ALL", []);
+        for table in tables {
+            let whole = [self.window];
+            let windows = if table.name == "jobsarchived4" { archived } else { &whole };
+            for window in windows {
+                let part = one(table, *window);
+                sql.push(if sql.text().is_empty() { "" } else { "UNION ALL" }, []);
+                sql.push(part.text(), part.values().to_vec());
             }
-            sql.push(part.text(), part.values().to_vec());
         }
         sql
+    }
+
+    /// The window, when closed hours know all that this filter asks for besides errors and storage.
+    pub fn remembered(&self) -> Option<Window> {
+        self.window.filter(|_| self.exit_code.is_none() && !self.exclude_retried)
+    }
+
+    /// The same for counts, which know nothing of errors.
+    pub fn remembered_counts(&self) -> Option<Window> {
+        let errors = self.component.is_some() || self.error_code.is_some() || self.destinationse.is_some();
+        self.remembered().filter(|_| !errors)
     }
 
     /// Refuses when a table that a filter looks into cannot be read.

@@ -92,9 +92,15 @@ pub async fn page(
     let (tables, mut dark) = catalog.usable(tables)?;
     dark.extend(tables.iter().filter_map(|t| catalog.missing(t.name, columns)));
     let direction = if of.oldest_first { "ASC" } else { "DESC" };
+    // Where closed hours know that few match, only the hours that have some are looked at.
+    let (archived, few) = match panda.hours().work.matching(panda, filter) {
+        Some(stretches) => (stretches, true),
+        None => (vec![filter.window], false),
+    };
     let statement = |key: &str| {
         let mut sql = Sql::new("SELECT * FROM (");
-        let parts = filter.union(panda, &tables, |table, mut conditions| {
+        let parts = filter.union_over(&tables, &archived, |table, window| {
+            let mut conditions = filter.conditions(panda.db().engine(), window);
             if let Some(id) = of.before_id {
                 conditions.and(if of.oldest_first { "pandaid > ?" } else { "pandaid < ?" }, [id.into()]);
             }
@@ -109,7 +115,11 @@ pub async fn page(
         sql.push(&format!(") AS page ORDER BY pandaid {direction} LIMIT ?"), [(of.limit + 1).into()]);
         sql
     };
-    let mut rows = match panda.rows_within(&statement("pandaid"), WALK).await? {
+    let walked = match few {
+        false => panda.rows_within(&statement("pandaid"), WALK).await?,
+        true => None,
+    };
+    let mut rows = match walked {
         Some(rows) => rows,
         // An expression has no index: the time window drives, the sort sees only what matches.
         None => panda.rows(&statement("(pandaid + 0)")).await?,
@@ -247,9 +257,9 @@ pub fn error_json(error: &JobError) -> Value {
 }
 
 /// An error with its name, meaning and advice.
-pub fn explained(error: &JobError) -> Value {
+pub fn explained(catalog: &Catalog, error: &JobError) -> Value {
     let mut out = error_json(error);
-    let words = serde_json::to_value(error.explanation()).unwrap_or_default();
+    let words = serde_json::to_value(catalog.words().error(error)).unwrap_or_default();
     if let (Some(out), Value::Object(words)) = (out.as_object_mut(), words) {
         out.extend(words);
     }

@@ -4,6 +4,7 @@
 //! outside addresses asked are those of [`Settings`].
 
 pub mod answer;
+pub mod archive;
 pub mod bench;
 mod catalog;
 pub mod classify;
@@ -12,12 +13,14 @@ pub mod errors;
 pub mod excerpt;
 pub mod fetch;
 pub mod filter;
+pub mod hours;
 pub mod jobs;
 pub mod logs;
 pub mod normalise;
 pub mod once;
 pub mod patterns;
 pub mod queues;
+pub mod record;
 pub mod schema;
 pub mod seed;
 pub mod tags;
@@ -27,7 +30,7 @@ pub mod workers;
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use regex::Regex;
@@ -35,7 +38,7 @@ use serde::de::DeserializeOwned;
 use swf_db::{Db, Dialect, Engine, Options, Row, Sql};
 use tracing::warn;
 
-use crate::{Cx, Error};
+use crate::{Clock, Cx, Error};
 pub use catalog::{Catalog, Role};
 
 /// How PanDA is reached and what may be asked of whom.
@@ -51,6 +54,8 @@ pub struct Settings {
     pub connections: u32,
     /// Answers are shared for this long.
     pub kept: Duration,
+    /// Closed hours of so many days are remembered; 0 for none.
+    pub remembered_days: u32,
     /// Base address of the PanDA monitor for links; without it links lead to our own pages only.
     pub monitor_url: Option<String>,
     /// Base address of the PanDA monitor's API (worker statistics, log browser); not asked when absent.
@@ -77,6 +82,7 @@ impl Default for Settings {
             acquire_timeout: Duration::from_secs(4),
             connections: 6,
             kept: Duration::from_secs(60),
+            remembered_days: 0,
             monitor_url: None,
             api_url: None,
             nersc_url: None,
@@ -99,9 +105,16 @@ struct Inner {
     db: Db,
     settings: Settings,
     once: once::Once,
+    hours: hours::Hours,
+    shared: OnceLock<Shared>,
     catalog: Mutex<Option<(Instant, Arc<Catalog>)>>,
     fetcher: fetch::Fetcher,
     spent: Spent,
+}
+
+struct Shared {
+    record: record::Record,
+    clock: Clock,
 }
 
 /// Statements sent and the time they took, one after the other.
@@ -163,6 +176,8 @@ impl Panda {
             db,
             settings,
             once: once::Once::default(),
+            hours: hours::Hours::default(),
+            shared: OnceLock::new(),
             catalog: Mutex::default(),
             fetcher,
             spent: Spent::default(),
@@ -183,6 +198,30 @@ impl Panda {
     /// Answers shared among callers.
     pub fn once(&self) -> &once::Once {
         &self.inner.once
+    }
+
+    /// Shares answers and closed hours with other processes through a migrated database of record. `clock` says
+    /// which hours are over.
+    pub fn share(&self, record: Db, clock: Clock) {
+        let shared = Shared { record: record::Record::new(record), clock };
+        if self.inner.shared.set(shared).is_err() {
+            warn!("this PanDA is shared already: the first database of record stays");
+        }
+    }
+
+    /// What is shared with other processes.
+    pub fn record(&self) -> Option<&record::Record> {
+        self.inner.shared.get().map(|s| &s.record)
+    }
+
+    /// What is remembered of closed hours.
+    pub fn hours(&self) -> &hours::Hours {
+        &self.inner.hours
+    }
+
+    /// The time by which hours close.
+    pub(crate) fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        self.inner.shared.get().map_or_else(|| Clock::System.now(), |s| s.clock.now())
     }
 
     /// The door to the outside.
@@ -278,9 +317,9 @@ impl Panda {
             *self.inner.catalog.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
         match &e {
-            E::Unavailable(_) | E::Open { .. } => {
-                unavailable("does not answer (down, unreachable or out of connections)")
-            }
+            E::Unavailable(_) | E::Open { .. } => unavailable(
+                "does not answer (it is down or unreachable, or all of ours wait for a lock or a slow query)",
+            ),
             E::Timeout(source) if is_lock(source) => unavailable(&format!(
                 "has a table locked by somebody else for more than {} s; try again in a minute",
                 self.inner.settings.lock_timeout.as_secs()

@@ -1,15 +1,16 @@
 //! Core-hours: one pass, added up here by queue, owner, kind of resource and time bucket.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{Datelike, NaiveDate, NaiveDateTime, TimeDelta};
 use serde_json::{Map, Value, json};
 use swf_db::{Engine, Sql};
 
 use super::answer::{int, real, round, share, text};
-use super::counts::{day, hour};
+use super::counts::{day, hour, rows_of};
 use super::filter::{ENDED, JobFilter, Window};
-use super::schema::SCHEMA;
+use super::hours::{Covered, Hour, Picks, Work};
+use super::schema::{SCHEMA, Table};
 use super::{Catalog, Panda};
 use crate::Error;
 
@@ -127,6 +128,31 @@ impl Bucket {
     }
 }
 
+/// What a job cost, in SQL.
+pub(super) struct Expressions {
+    /// Seconds from start to end.
+    pub wall: String,
+    /// Cores of the slot.
+    pub cores: String,
+    /// CPU seconds.
+    pub cpu: &'static str,
+}
+
+pub(super) fn expressions(panda: &Panda, catalog: &Catalog, table: &Table) -> Expressions {
+    let seconds = match panda.db().engine() {
+        Engine::Postgres => "date_part('epoch', endtime - starttime)",
+        Engine::Sqlite => "(unixepoch(endtime, 'subsec') - unixepoch(starttime, 'subsec'))",
+    };
+    let actual =
+        if catalog.has(table.name, "actualcorecount") { "NULLIF(actualcorecount, 0)" } else { "NULL" };
+    Expressions {
+        // A clock that ran backwards gives a job no negative time.
+        wall: format!("CASE WHEN endtime > starttime THEN {seconds} ELSE 0 END"),
+        cores: format!("COALESCE({actual}, NULLIF(corecount, 0), 1)"),
+        cpu: "CAST(cpuconsumptiontime AS double precision)",
+    }
+}
+
 /// Sums over jobs that ran and ended. With a window of its own (`by_end`) a job counts when it ended in the
 /// window; else when it was last changed in it, as the original counts.
 pub async fn usage(
@@ -137,44 +163,30 @@ pub async fn usage(
     by_end: bool,
     bucket: Option<Bucket>,
 ) -> Result<Vec<Group>, Error> {
-    let engine = panda.db().engine();
     // A job's last change is not before its end, so its start prunes partitions in both cases.
     let limits = if by_end { Window { end: None, ..window } } else { window };
     let filter = JobFilter { window: Some(limits), ..filter.clone() };
     filter.check(catalog)?;
     let (tables, _) = catalog.usable(&ENDED)?;
-    let bucket_text = bucket.map_or("''".to_owned(), |b| {
-        b.expression(engine, if by_end { "endtime" } else { "modificationtime" })
-    });
-    let seconds = match engine {
-        Engine::Postgres => "date_part('epoch', endtime - starttime)",
-        Engine::Sqlite => "(unixepoch(endtime, 'subsec') - unixepoch(starttime, 'subsec'))",
+    // Closed hours go by the last change.
+    let covered = match filter.remembered_counts().filter(|_| !by_end) {
+        Some(window) => panda.hours().work.cover(panda, catalog, window, &filter.used).await,
+        None => Covered::direct(filter.window),
     };
-    let epoch = NaiveDate::from_ymd_opt(1971, 1, 1).unwrap_or_default().and_time(chrono::NaiveTime::MIN);
-    let sql = filter.union(panda, &tables, |table, mut conditions| {
+    let time = if by_end { "endtime" } else { "modificationtime" };
+    let sql = filter.union_over(&tables, &covered.live, |table, part| {
+        let mut conditions = filter.conditions(panda.db().engine(), part);
         conditions.and("jobstatus IN ('finished', 'failed', 'cancelled', 'closed')", []);
-        conditions.and("starttime >= ?", [epoch.into()]).and("endtime IS NOT NULL", []);
+        conditions.and("starttime >= '1971-01-01' AND endtime IS NOT NULL", []);
         if by_end {
             window.limit(&mut conditions, "endtime");
         }
-        let cores = format!(
-            "COALESCE(NULLIF({}, 0), NULLIF(corecount, 0), 1)",
-            catalog.column(table, "actualcorecount", panda.is_postgres()).split(" AS actualcorecount").next().unwrap_or("NULL")
-        );
-        // A clock that ran backwards gives a job no negative time.
-        let wall = format!("CASE WHEN endtime > starttime THEN {seconds} ELSE 0 END");
-        let resource = catalog.column(table, "resource_type", panda.is_postgres());
-        let mut sql = Sql::new(format!(
-            "SELECT CASE WHEN jobstatus = 'finished' THEN 1 ELSE 0 END AS good, computingsite, produsername, {resource}, \
-             {bucket_text} AS bucket, count(*) AS n, sum({wall} * {cores}) AS allocated, \
-             sum(CAST(cpuconsumptiontime AS double precision)) AS used, sum({wall}) AS wall FROM {SCHEMA}.{}",
-            table.name
-        ));
+        let mut sql = select(panda, catalog, table, bucket.map(|b| (b, time)));
         sql.push(conditions.text(), conditions.values().to_vec());
         sql.push("GROUP BY 1, 2, 3, 4, 5", []);
         sql
     });
-    let rows = panda.rows(&sql).await?;
+    let rows = rows_of(panda, &sql).await?;
     let group = |row: swf_db::Row| Group {
         good: int(&row, "good") == 1,
         site: text(&row, "computingsite"),
@@ -188,7 +200,55 @@ pub async fn usage(
             wall: real(&row, "wall"),
         },
     };
-    Ok(rows.into_iter().map(group).collect())
+    let mut groups: Vec<Group> = rows.into_iter().map(group).collect();
+    let picks = Picks::new(&filter);
+    for hour in &covered.hours {
+        remembered(hour, &picks, bucket, &mut groups);
+    }
+    Ok(groups)
+}
+
+fn select(panda: &Panda, catalog: &Catalog, table: &Table, bucket: Option<(Bucket, &str)>) -> Sql {
+    let engine = panda.db().engine();
+    let bucket = bucket.map_or("''".to_owned(), |(b, time)| b.expression(engine, time));
+    let x = expressions(panda, catalog, table);
+    let resource = catalog.column(table, "resource_type", panda.is_postgres());
+    Sql::new(format!(
+        "SELECT CASE WHEN jobstatus = 'finished' THEN 1 ELSE 0 END AS good, computingsite, produsername, {resource}, \
+         {bucket} AS bucket, count(*) AS n, sum({wall} * {cores}) AS allocated, sum({cpu}) AS used, sum({wall}) AS wall \
+         FROM {SCHEMA}.{table}",
+        wall = x.wall,
+        cores = x.cores,
+        cpu = x.cpu,
+        table = table.name
+    ))
+}
+
+/// Adds the groups of a closed hour.
+fn remembered(hour: &Hour<Work>, picks: &Picks, bucket: Option<Bucket>, groups: &mut Vec<Group>) {
+    let start = bucket.map_or(String::new(), |b| {
+        let form = if b == Bucket::Hour { "%Y-%m-%dT%H" } else { "%Y-%m-%d" };
+        b.start(&hour.start.format(form).to_string())
+    });
+    let mut places = picks.of(hour);
+    let mut sums: HashMap<(bool, u32, u32, u32), Sums> = HashMap::new();
+    for cell in hour.cells.iter().filter(|c| c.ran.0 > 0 && places.wants(&c.place)) {
+        let good = match hour.word(cell.place.status) {
+            Some("finished") => true,
+            Some("failed" | "cancelled" | "closed") => false,
+            _ => continue,
+        };
+        *sums.entry((good, cell.place.site, cell.place.user, cell.resource)).or_default() += cell.sums();
+    }
+    let word = |number| hour.word(number).map(str::to_owned);
+    groups.extend(sums.into_iter().map(|((good, site, user, resource), sums)| Group {
+        good,
+        site: word(site),
+        user: word(user),
+        resource: word(resource),
+        bucket: start.clone(),
+        sums,
+    }));
 }
 
 /// Adds up.

@@ -39,7 +39,7 @@ pub mod swf_workflow_executions;
 pub mod swf_workflow_messages;
 
 pub use later::LATER_COLUMNS;
-use swf_db::schema::{Change, Schema, Step, Table};
+use swf_db::schema::{Schema, Table};
 
 /// Every table of the contract, each after those it refers to.
 pub const TABLES: &[&Table] = &[
@@ -83,9 +83,5 @@ pub const SCHEMA: Schema = Schema {
     later: LATER_COLUMNS,
     own: own::TABLES,
     first_rows: &[("swf_persistent_state", 1)],
-    steps: &[Step {
-        version: 2,
-        name: "leases and task snapshots",
-        changes: &[Change::Table(&own::LEASE), Change::Table(&own::TASK_SNAPSHOT)],
-    }],
+    steps: own::STEPS,
 };

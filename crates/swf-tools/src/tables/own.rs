@@ -1,7 +1,7 @@
 //! Tables that only swf knows. Their names begin with `swfx_`, so one SQL text names them on both engines;
 //! on PostgreSQL they live in the schema `swf`, which stands in the search path after `public`.
 
-use swf_db::schema::{Column, Default, Index, Key, Kind, Table};
+use swf_db::schema::{Change, Column, Default, Index, Key, Kind, Step, Table};
 
 /// Messages that could not be stored or understood, with the reason.
 pub const DEAD_LETTER: Table = Table {
@@ -107,5 +107,56 @@ pub const TASK_SNAPSHOT: Table = Table {
     checks: &[],
 };
 
+/// Answers of the PanDA tools that replicas share: a claim with its end while `answer` and `failure` are null.
+pub const PANDA_ANSWER: Table = Table {
+    name: "swfx_panda_answer",
+    columns: &[
+        Column::new("question", Kind::Text),
+        Column::new("holder", Kind::Text),
+        Column::new("until", Kind::Time),
+        Column::new("made_at", Kind::Time).or_null(),
+        Column::new("answer", Kind::Text).or_null(),
+        Column::new("failure", Kind::Text).or_null(),
+    ],
+    primary_key: Key { name: "swfx_panda_answer_pkey", columns: &["question"] },
+    uniques: &[],
+    indexes: &[Index { name: "swfx_panda_answer_until_idx", columns: &["until"] }],
+    foreign_keys: &[],
+    checks: &[],
+};
+
+/// Closed hours of PanDA's archive as counts, so that weeks are not read again after a restart.
+pub const PANDA_HOUR: Table = Table {
+    name: "swfx_panda_hour",
+    columns: &[
+        Column::new("id", Kind::Text),
+        Column::new("panda", Kind::Text),
+        Column::new("kind", Kind::Text),
+        Column::new("hour", Kind::Time),
+        Column::new("made_at", Kind::Time),
+        Column::new("body", Kind::Text),
+    ],
+    primary_key: Key { name: "swfx_panda_hour_pkey", columns: &["id"] },
+    uniques: &[],
+    indexes: &[Index { name: "swfx_panda_hour_panda_idx", columns: &["panda", "kind", "hour"] }],
+    foreign_keys: &[],
+    checks: &[],
+};
+
 /// All of them; the ledger of migrations is kept by `swf_db::migrate` itself.
-pub const TABLES: &[&Table] = &[&DEAD_LETTER, &MESSAGE_UID, &AUDIT, &MCP_SESSION, &LEASE, &TASK_SNAPSHOT];
+pub const TABLES: &[&Table] =
+    &[&DEAD_LETTER, &MESSAGE_UID, &AUDIT, &MCP_SESSION, &LEASE, &TASK_SNAPSHOT, &PANDA_ANSWER, &PANDA_HOUR];
+
+/// What later versions added.
+pub const STEPS: &[Step] = &[
+    Step {
+        version: 2,
+        name: "leases and task snapshots",
+        changes: &[Change::Table(&LEASE), Change::Table(&TASK_SNAPSHOT)],
+    },
+    Step {
+        version: 3,
+        name: "what replicas share about PanDA",
+        changes: &[Change::Table(&PANDA_ANSWER), Change::Table(&PANDA_HOUR)],
+    },
+];

@@ -16,7 +16,7 @@ async fn the_benchmark_measures_every_tool_and_the_originals_queries() {
         }
         let compared = lines.iter().filter(|l| l.ratio().is_some_and(|r| r > 0.0)).count();
         assert!(compared >= 10, "{compared} questions have a query of the original");
-        assert!(lines.iter().all(|l| l.shared < l.cold && l.bytes > 0));
+        assert!(lines.iter().all(|l| l.cached < l.cold && l.bytes > 0));
         let again = run(&Plans { naive: false, ..plans }, |_| {}).await.unwrap();
         assert!(again.iter().all(|l| l.naive.is_none()));
     })

@@ -195,6 +195,157 @@ async fn a_server_that_is_killed_is_reported_and_found_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lock_of_half_a_minute_costs_a_few_seconds_and_names_what_is_dark() {
+    on_postgres(None, async |db| {
+        let p = postgres(&db.url, &plan(), settings()).await;
+        p.panda.catalog().await.unwrap();
+        let writer = Db::open(&db.url, &Options::default()).await.unwrap();
+        let mut tx = writer.begin().await.unwrap();
+        tx.execute(&Sql::new("LOCK TABLE doma_panda.jobsarchived4 IN ACCESS EXCLUSIVE MODE")).await.unwrap();
+        // The lock stays for as long as the calls take; they give up before it does.
+        let started = Instant::now();
+        let calls = ["panda_get_activity", "panda_error_summary", "panda_resource_usage", "panda_trend"];
+        let asked = calls.map(|tool| p.try_call(tool, json!({"days": 2})));
+        let said = futures_util::future::join_all(asked).await;
+        let said: Vec<String> = said.into_iter().map(|s| s.unwrap_err().to_string()).collect();
+        // Those that came late found all connections waiting.
+        let locked = said.iter().filter(|s| s.contains("locked by somebody else for more than 5 s")).count();
+        let waiting = said.iter().filter(|s| s.contains("all of ours wait for a lock")).count();
+        assert!(locked > 0 && locked + waiting == said.len(), "{said:?}");
+        assert!(said.iter().all(|s| s.contains("swf_*")), "{said:?}");
+        assert!(started.elapsed() < Duration::from_secs(12), "{:?}", started.elapsed());
+        p.call("panda_list_queues", json!({})).await;
+        let page = p.call("panda_list_tasks", json!({"days": 3})).await;
+        assert!(page["dark"].to_string().contains("jobs per task"), "{}", page["dark"]);
+        drop(tx);
+        writer.close().await;
+        p.close().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_dies_under_a_question_is_reported_at_once() {
+    on_postgres(None, async |db| {
+        let p = postgres(&db.url, &plan(), settings()).await;
+        p.panda.catalog().await.unwrap();
+        let admin = Db::open(&db.url, &Options::default()).await.unwrap();
+        let mut tx = admin.begin().await.unwrap();
+        tx.execute(&Sql::new("LOCK TABLE doma_panda.jobsarchived4 IN ACCESS EXCLUSIVE MODE")).await.unwrap();
+        let started = Instant::now();
+        let killer = async {
+            let kill = Sql::new(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() \
+                 AND wait_event_type = 'Lock'",
+            );
+            // The question waits for the lock: from then on there is somebody to kill.
+            while admin.fetch_one::<i64>(&kill).await.unwrap() == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let (said, ()) = tokio::join!(p.try_call("panda_trend", json!({"days": 2})), killer);
+        let text = said.unwrap_err().to_string();
+        assert!(text.contains("does not answer") && text.contains("swf_*"), "{text}");
+        assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+        drop(tx);
+        p.panda.once().clear();
+        p.call("panda_trend", json!({"days": 2})).await;
+        admin.close().await;
+        p.close().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_that_finds_nothing_is_cut_off_and_the_other_plan_answers() {
+    on_postgres(None, async |db| {
+        let p = postgres(&db.url, &plan(), settings()).await;
+        p.script(
+            "ALTER TABLE doma_panda.jobsactive4 RENAME TO slow_jobs; CREATE VIEW doma_panda.jobsactive4 AS \
+             SELECT * FROM doma_panda.slow_jobs WHERE pg_sleep(0.03) IS NOT NULL",
+        )
+        .await;
+        p.panda.catalog().await.unwrap();
+        let asked = json!({"username": "%no such person%", "counts": false});
+        let (before, _) = p.panda.spent();
+        let page = p.call("panda_list_jobs", asked.clone()).await;
+        assert_eq!(page["count"], json!(0));
+        assert_eq!(p.panda.spent().0 - before, 2, "the walk, and the plan after it");
+        p.close().await;
+        // With a limit that the second plan overruns too, the answer says what to do.
+        let hasty = Settings { statement_timeout: Duration::from_millis(900), ..settings() };
+        let p = plant(&db.url, hasty).await;
+        let started = Instant::now();
+        let text = p.try_call("panda_list_jobs", asked).await.unwrap_err().to_string();
+        assert!(text.contains("narrow the time window or the filters"), "{text}");
+        assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+        p.close().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_long_ago_is_found_in_the_deep_archive() {
+    on_postgres(None, async |db| {
+        let p = postgres(&db.url, &plan(), settings()).await;
+        let e = p.try_call("panda_study_job", json!({"pandaid": 77})).await.unwrap_err();
+        assert!(e.to_string().contains("doma_pandaarch (the deep archive) does not exist"), "{e}");
+        let role = format!("archive_reader_{}", std::process::id());
+        p.script(&format!(
+            "CREATE SCHEMA doma_pandaarch; CREATE TABLE doma_pandaarch.jobsarchived4_p2025_01 (LIKE doma_panda.jobsarchived4 INCLUDING DEFAULTS); \
+             CREATE TABLE doma_pandaarch.jobsarchived4_p2025_02 (LIKE doma_panda.jobsarchived4 INCLUDING DEFAULTS); \
+             ALTER TABLE doma_pandaarch.jobsarchived4_p2025_01 DROP COLUMN gshare, DROP COLUMN resource_type; \
+             INSERT INTO doma_pandaarch.jobsarchived4_p2025_01 (pandaid, jobstatus, modificationtime, piloterrorcode) \
+             VALUES (77, 'failed', '2025-01-03', 1305); \
+             CREATE ROLE {role} LOGIN PASSWORD 'secret'; GRANT USAGE ON SCHEMA doma_panda TO {role}; \
+             GRANT SELECT ON ALL TABLES IN SCHEMA doma_panda TO {role}"
+        ))
+        .await;
+        let found = p.call("panda_study_job", json!({"pandaid": 77})).await;
+        assert_eq!(found["found_in"], json!("doma_pandaarch.jobsarchived4_p2025_01"));
+        assert_eq!(found["cause"]["name"], json!("PAYLOADEXECUTIONFAILURE"));
+        let e = p.try_call("panda_study_job", json!({"pandaid": 78})).await.unwrap_err();
+        assert!(e.to_string().contains("2 tables of doma_pandaarch"), "{e}");
+        let reader = plant(&as_role(&db.url, &role), settings()).await;
+        let e = reader.try_call("panda_study_job", json!({"pandaid": 77})).await.unwrap_err();
+        assert!(e.to_string().contains("our role may not look into schema doma_pandaarch"), "{e}");
+        p.script(&format!("GRANT USAGE ON SCHEMA doma_pandaarch TO {role}")).await;
+        reader.panda.once().clear();
+        let e = reader.try_call("panda_study_job", json!({"pandaid": 77})).await.unwrap_err();
+        assert!(e.to_string().contains("our role may not read the tables of schema doma_pandaarch"), "{e}");
+        reader.close().await;
+        p.script(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+        p.close().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pandas_own_error_texts_come_before_ours() {
+    let p = sqlite(&plan(), settings()).await;
+    p.script(
+        "CREATE TABLE doma_panda.error_descriptions (component TEXT, code INTEGER, acronym TEXT, diagnostics TEXT, \
+         description TEXT, category INTEGER); \
+         INSERT INTO doma_panda.error_descriptions VALUES ('pilot', 1305, 'OURPAYLOAD', 'd', 'the payload of this site', 5); \
+         CREATE TABLE doma_panda.error_classification (error_source TEXT, error_code INTEGER, error_diag TEXT, \
+         description TEXT, error_class TEXT, active TEXT); \
+         INSERT INTO doma_panda.error_classification VALUES ('jobdispatcherErrorCode', 100, 'lost heart.*', NULL, 'system', 'Y'), \
+         ('pilot', 1305, '(', NULL, 'user', 'Y'), ('pilot', 1305, '.*', NULL, 'user', 'N')",
+    )
+    .await;
+    let all = p.call("panda_error_summary", json!({"days": 20, "limit": 100})).await;
+    let find = |source: &str, code: i64| {
+        let all = all["errors"].as_array().unwrap();
+        all.iter().find(|e| e["error_source"] == source && e["error_code"] == json!(code)).cloned().unwrap()
+    };
+    assert_eq!(find("pilot", 1305)["name"], json!("OURPAYLOAD"));
+    assert_eq!(find("pilot", 1305)["meaning"], json!("the payload of this site"));
+    assert_eq!(find("pilot", 1305).get("responsible"), None);
+    assert_eq!(find("dispatcher", 100)["responsible"], json!("system"));
+    p.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_pattern_that_matches_nothing_recent_gives_an_empty_page() {
     on_postgres(None, async |db| {
         let p = postgres(&db.url, &plan(), settings()).await;

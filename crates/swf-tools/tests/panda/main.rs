@@ -8,9 +8,11 @@
 )]
 
 mod bench;
+mod closed;
 mod common;
 mod engines;
 mod faults;
 mod logs;
 mod questions;
 mod shapes;
+mod sharing;

@@ -249,3 +249,49 @@ async fn wrong_arguments_are_refused_with_the_right_ones() {
         why("panda_diagnose_jobs", json!({"status": "finished"})).await.contains("failed, cancelled, closed")
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_error_summary_of_a_page_covers_the_whole_window() {
+    let plant = plant().await;
+    let small = plant.call("panda_diagnose_jobs", json!({"days": 20, "limit": 1})).await;
+    let mut jobs: Vec<Value> = Vec::new();
+    let mut arguments = json!({"days": 20, "limit": 1000});
+    loop {
+        let page = plant.call("panda_diagnose_jobs", arguments.clone()).await;
+        assert_eq!(page["error_summary"], small["error_summary"]);
+        jobs.extend(array(&page["jobs"]).iter().cloned());
+        if page["pagination"]["has_more"] == json!(false) {
+            break;
+        }
+        arguments["before_id"] = page["pagination"]["next_before_id"].clone();
+    }
+    assert_eq!(small["error_summary"]["total_faulty_jobs"], json!(jobs.len()));
+    // Counted by hand from the jobs themselves.
+    let with = |component: &str| {
+        jobs.iter().filter(|j| array(&j["errors"]).iter().any(|e| e["component"] == component)).count()
+    };
+    for component in ["pilot", "taskbuffer", "transformation", "supervisor"] {
+        assert_eq!(small["error_summary"]["by_component"][component], json!(with(component)), "{component}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn destination_sites_are_those_of_all_jobs_of_a_pattern() {
+    let plant = plant().await;
+    let all = plant.call("panda_error_summary", json!({"days": 20, "limit": 3})).await;
+    for pattern in array(&all["errors"]) {
+        let mut seen = std::collections::BTreeSet::new();
+        let jobs = plant
+            .call(
+                "panda_diagnose_jobs",
+                json!({"days": 20, "limit": 1000, "error_component": pattern["error_source"], "error_code": pattern["error_code"]}),
+            )
+            .await;
+        for job in array(&jobs["jobs"]) {
+            seen.extend(job["destinationse"].as_str().map(str::to_owned));
+        }
+        // Other patterns may have the same code, so theirs are more.
+        let told: Vec<&str> = array(&pattern["destination_sites"]).iter().filter_map(Value::as_str).collect();
+        assert!(!told.is_empty() && told.iter().all(|t| seen.contains(*t)), "{told:?} against {seen:?}");
+    }
+}

@@ -6,6 +6,8 @@ mod answers;
 mod control;
 mod every;
 mod overview;
+mod prompts;
 mod random;
 mod recorded;
+mod rows;
 mod support;

@@ -7,9 +7,8 @@ use chrono::{DateTime, TimeZone, Utc};
 use serde_json::{Value, json};
 use swf_db::testing::TestDb;
 use swf_stomp::{AckMode, Broker, BrokerConfig, Client, ClientConfig, Message, Subscribe};
-use swf_tools::{
-    Bus, Caller, Clock, Error, Gate, Scope, Service, Settings, Surface, ToolDef, Toolset, registry,
-};
+use swf_tools::panda::{self, seed};
+use swf_tools::{Bus, Caller, Clock, Error, Gate, Scope, Service, Settings, Surface, ToolDef, registry};
 
 /// The sample's "now": late, because the broker drops commands that have expired by its own clock.
 pub fn now() -> DateTime<Utc> {
@@ -55,7 +54,7 @@ impl World {
         };
         let service = Service {
             db: db.db.clone(),
-            panda: None,
+            panda: Some(production(folder.path()).await),
             bus,
             clock: Clock::fixed(now()),
             settings: Settings { testbed_config: Some((testbed, "SWF_TESTBED_CONFIG")), ..settings },
@@ -90,9 +89,19 @@ impl World {
     }
 }
 
-/// Tools of this crate's own data; those of PanDA have a database and tests of their own.
+/// A synthetic production that ends at the sample's now; engines and answers of PanDA have tests of their own.
+async fn production(folder: &std::path::Path) -> panda::Panda {
+    let url = format!("sqlite:{}", folder.join("panda.sqlite3").display());
+    let db = seed::open(&url).await.unwrap();
+    let plan = seed::Plan { jobs: 300, days: 10, ..seed::Plan::demo(now().naive_utc()) };
+    seed::seed(&db, &plan).await.unwrap();
+    db.close().await;
+    panda::open(&url, panda::Settings::default()).await.unwrap()
+}
+
+/// Every tool.
 pub fn tools() -> Vec<&'static ToolDef> {
-    registry::all().filter(|t| t.toolset != Toolset::Panda).collect()
+    registry::all().collect()
 }
 
 /// Arguments that a tool's schema names.
@@ -120,6 +129,7 @@ async fn bus(broker: &Broker) -> Bus {
         "/queue/workflow_control.epic-daq",
         "/queue/agent_control.torre",
         "/queue/agent_control.wenauseic",
+        "/queue/agent_control.idle",
     ] {
         tokio::spawn(answer(client(), queue));
     }
@@ -138,7 +148,7 @@ async fn answer(client: Client, queue: &'static str) {
             "correlation_id": asked["correlation_id"], "accepted": true, "success": true,
             "execution_id": "stf_datataking-torre-0015", "message": "done", "agents": [],
         });
-        let to = asked["reply_to"].as_str().unwrap();
+        let Some(to) = asked["reply_to"].as_str() else { continue };
         client.send(Message::new(to, reply.to_string())).await.unwrap();
     }
 }

@@ -14,6 +14,7 @@ pub const NAMES: &[(&str, &str)] = &[
     ("ACTIVEMQ_PASSWORD", "broker.password"),
     ("ACTIVEMQ_USE_SSL", "broker.tls"),
     ("ACTIVEMQ_SSL_CA_CERTS", "broker.ca_file"),
+    ("AUTH0_API_IDENTIFIER", "oauth.audience"),
     ("DISPLAY_TIMEZONE", "server.time_zone"),
     ("SWF_MONITOR_HTTP_URL", "server.public_url"),
     ("SWF_DEPLOYMENT_SUBPATH", "server.prefix"),
@@ -33,6 +34,10 @@ pub fn overrides(variables: &BTreeMap<String, String>) -> anyhow::Result<Vec<(St
         // Production sets the bare address, which is the topic of that name there.
         let topic = if topic.starts_with('/') { topic.clone() } else { format!("/topic/{topic}") };
         out.push(("broker.topic".into(), Value::String(topic), "ACTIVEMQ_HEARTBEAT_TOPIC".into()));
+    }
+    if let Some(domain) = variables.get("AUTH0_DOMAIN").filter(|d| !d.is_empty()) {
+        let issuer = format!("https://{}/", domain.trim_end_matches('/'));
+        out.push(("oauth.issuer".into(), Value::String(issuer), "AUTH0_DOMAIN".into()));
     }
     for (section, prefix) in [("database", ""), ("panda", "PANDA_")] {
         if let Some(url) = postgres_url(variables, prefix) {

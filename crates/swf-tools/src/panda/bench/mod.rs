@@ -2,6 +2,7 @@
 
 mod naive;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,8 @@ use crate::{Caller, Clock, Gate, Scope, Service, Surface, registry};
 const BASE: u32 = 40_000;
 /// The jobs spread over so many days: three million then give the rate of a campaign's peak.
 const DAYS: u32 = 45;
+/// Days whose closed hours are remembered, as by default.
+const REMEMBERED: u32 = 35;
 /// The original's queries are stopped after this time.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -38,13 +41,15 @@ pub struct Plans {
 pub struct Line {
     /// What was asked.
     pub question: String,
-    /// New connections, nothing remembered.
+    /// The first call of the first process ever: nothing is remembered anywhere, all is asked of PanDA.
+    pub first: f64,
+    /// The first call of a new process, which finds closed hours written down by an earlier one.
     pub cold: f64,
-    /// Nothing remembered, connections and statements ready; the better of two.
+    /// A later call that is not answered from an earlier answer; the better of two.
     pub warm: f64,
     /// Answered from what was just answered.
-    pub shared: f64,
-    /// Sum of the statements' times in the warm run.
+    pub cached: f64,
+    /// Sum of the times of the warm run's statements to PanDA.
     pub sql: f64,
     /// Statements of the warm run.
     pub statements: u64,
@@ -61,6 +66,11 @@ impl Line {
     pub fn ratio(&self) -> Option<f64> {
         self.naive.map(|n| n / self.warm.max(0.001))
     }
+
+    /// Naive over first: what the plan alone gains, without memory.
+    pub fn plan_ratio(&self) -> Option<f64> {
+        self.naive.map(|n| n / self.first.max(0.001))
+    }
 }
 
 /// Fills the database if need be, asks every question, and tells `say` what happens, line by line.
@@ -76,20 +86,27 @@ pub async fn run(plans: &Plans, mut say: impl FnMut(String)) -> anyhow::Result<V
         Some(opening) => Some(opening.await?),
         None => None,
     };
+    let folder = tempfile()?;
+    let record = Db::open(&format!("sqlite:{}", folder.file.display()), &Options::default()).await?;
+    swf_db::migrate(&record, &crate::tables::SCHEMA).await?;
+    let clock = Clock::fixed(now);
+    let bench = Bench { url: plans.url.clone(), record, clock };
+    bench.remember(&mut say).await?;
     say(format!(
-        "{:<42} {:>9} {:>9} {:>9} {:>9} {:>3} {:>10} {:>8}",
-        "question", "cold ms", "warm ms", "shared ms", "sql ms", "n", "naive ms", "ratio"
+        "{:<42} {:>8} {:>8} {:>8} {:>9} {:>8} {:>2} {:>10} {:>7} {:>7}",
+        "question (times in ms)", "first", "cold", "warm", "cached", "sql", "n", "naive", "/first", "/warm"
     ));
     let mut lines = Vec::new();
     let newest = newest(&panda).await?;
     for (tool, arguments) in questions(newest) {
-        let mut line = measure(plans, now, tool, &arguments).await?;
+        let mut line = bench.measure(tool, &arguments).await?;
         if let Some(reader) = &reader {
             (line.naive, line.naive_stopped) = naive::time(reader, tool, &arguments, now, newest).await?;
         }
         say(shown(&line));
         lines.push(line);
     }
+    bench.record.close().await;
     Ok(lines)
 }
 
@@ -155,66 +172,126 @@ fn questions((job, task): (i64, i64)) -> Vec<(&'static str, Value)> {
     ]
 }
 
-async fn measure(
-    plans: &Plans,
-    now: chrono::DateTime<Utc>,
-    tool: &'static str,
-    arguments: &Value,
-) -> anyhow::Result<Line> {
-    anyhow::ensure!(registry::find(tool).is_some(), "there is no tool {tool}");
-    let panda = super::open(&plans.url, Settings::default()).await?;
-    let main = Db::open("sqlite::memory:", &Options::default()).await?;
-    swf_db::migrate(&main, &crate::tables::SCHEMA).await?;
-    let service = Service {
-        db: main,
-        panda: Some(panda.clone()),
-        bus: None,
-        clock: Clock::fixed(now),
-        settings: crate::Settings::default(),
-        sources: Default::default(),
-    };
-    let caller = Caller::user("bench", Scope::Read);
-    let gate = Gate { service: Arc::new(service), caller, surface: Surface::Internal };
-    let ask = async || -> anyhow::Result<(f64, Value)> {
+/// What the measured processes have in common.
+struct Bench {
+    url: String,
+    record: Db,
+    clock: Clock,
+}
+
+/// A file that goes with its name.
+struct Scratch {
+    file: PathBuf,
+}
+
+fn tempfile() -> anyhow::Result<Scratch> {
+    let name = format!("swf-bench-{}.sqlite3", uuid::Uuid::new_v4().simple());
+    Ok(Scratch { file: std::env::temp_dir().join(name) })
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        for ending in ["", "-wal", "-shm"] {
+            let mut name = self.file.clone().into_os_string();
+            name.push(ending);
+            if let Err(e) = std::fs::remove_file(&name)
+                && e.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::warn!("{}: {e}", name.display());
+            }
+        }
+    }
+}
+
+impl Bench {
+    /// A process: connections and memory of its own.
+    async fn process(&self, remembered_days: u32) -> anyhow::Result<(Panda, Gate)> {
+        let settings = Settings { remembered_days, ..Settings::default() };
+        let panda = super::open(&self.url, settings).await?;
+        if remembered_days > 0 {
+            panda.share(self.record.clone(), self.clock.clone());
+        }
+        let service = Service {
+            db: self.record.clone(),
+            panda: Some(panda.clone()),
+            bus: None,
+            clock: self.clock.clone(),
+            settings: crate::Settings::default(),
+            sources: Default::default(),
+        };
+        let caller = Caller::user("bench", Scope::Read);
+        Ok((panda, Gate { service: Arc::new(service), caller, surface: Surface::Internal }))
+    }
+
+    /// What the first server does after its start.
+    async fn remember(&self, say: &mut impl FnMut(String)) -> anyhow::Result<()> {
+        let (panda, _) = self.process(REMEMBERED).await?;
         let started = Instant::now();
-        let answer =
-            gate.call(tool, arguments.clone()).await.with_context(|| format!("{tool} {arguments}"))?;
-        Ok((started.elapsed().as_secs_f64() * 1000.0, answer))
-    };
-    let (cold, answer) = ask().await?;
-    panda.once().clear();
-    let (first, _) = ask().await?;
-    panda.once().clear();
-    let (before, spent_before) = panda.spent();
-    let (second, _) = ask().await?;
-    let (after, spent_after) = panda.spent();
-    let (shared, _) = ask().await?;
-    panda.db().close().await;
-    Ok(Line {
-        question: format!(
-            "{} {}",
-            tool.trim_start_matches("panda_"),
-            if arguments == &json!({}) { String::new() } else { arguments.to_string() }
-        ),
-        cold,
-        warm: first.min(second),
-        shared,
-        sql: (spent_after - spent_before).as_secs_f64() * 1000.0,
-        statements: after - before,
-        naive: None,
-        naive_stopped: false,
-        bytes: answer.to_string().len(),
-    })
+        panda.renew_closed_hours().await?;
+        let (statements, spent) = panda.spent();
+        say(format!(
+            "read the closed hours of {REMEMBERED} days in {:.1} s: {statements} statements, the database was busy for {:.1} s",
+            started.elapsed().as_secs_f64(),
+            spent.as_secs_f64()
+        ));
+        panda.db().close().await;
+        Ok(())
+    }
+
+    async fn measure(&self, tool: &'static str, arguments: &Value) -> anyhow::Result<Line> {
+        anyhow::ensure!(registry::find(tool).is_some(), "there is no tool {tool}");
+        let (panda, gate) = self.process(0).await?;
+        let (first, _) = ask(&gate, tool, arguments).await?;
+        panda.db().close().await;
+        let (panda, gate) = self.process(REMEMBERED).await?;
+        let (cold, answer) = ask(&gate, tool, arguments).await?;
+        panda.forget_answers().await;
+        let (warm, _) = ask(&gate, tool, arguments).await?;
+        panda.forget_answers().await;
+        let (before, spent_before) = panda.spent();
+        let (again, _) = ask(&gate, tool, arguments).await?;
+        let (after, spent_after) = panda.spent();
+        let (cached, _) = ask(&gate, tool, arguments).await?;
+        panda.forget_answers().await;
+        panda.db().close().await;
+        let shown = if arguments == &json!({}) { String::new() } else { arguments.to_string() };
+        Ok(Line {
+            question: format!("{} {shown}", tool.trim_start_matches("panda_")),
+            first,
+            cold,
+            warm: warm.min(again),
+            cached,
+            sql: (spent_after - spent_before).as_secs_f64() * 1000.0,
+            statements: after - before,
+            naive: None,
+            naive_stopped: false,
+            bytes: answer.to_string().len(),
+        })
+    }
+}
+
+/// Milliseconds and the answer.
+async fn ask(gate: &Gate, tool: &str, arguments: &Value) -> anyhow::Result<(f64, Value)> {
+    let started = Instant::now();
+    let answer = gate.call(tool, arguments.clone()).await.with_context(|| format!("{tool} {arguments}"))?;
+    Ok((started.elapsed().as_secs_f64() * 1000.0, answer))
 }
 
 /// A line of the table.
 pub fn shown(line: &Line) -> String {
     let mark = if line.naive_stopped { ">" } else { "" };
     let naive = line.naive.map_or("-".to_owned(), |n| format!("{mark}{n:.0}"));
-    let ratio = line.ratio().map_or("-".to_owned(), |r| format!("{mark}{r:.1}"));
+    let ratio = |r: Option<f64>| r.map_or("-".to_owned(), |r| format!("{mark}{r:.1}"));
     let question: String = line.question.chars().take(42).collect();
     format!(
-        "{question:<42} {:>9.1} {:>9.1} {:>9.2} {:>9.1} {:>3} {naive:>10} {ratio:>8}",
-        line.cold, line.warm, line.shared, line.sql, line.statements
+        "{question:<42} {:>8.1} {:>8.1} {:>8.1} {:>9.2} {:>8.1} {:>2} {naive:>10} {:>7} {:>7}",
+        line.first,
+        line.cold,
+        line.warm,
+        line.cached,
+        line.sql,
+        line.statements,
+        ratio(line.plan_ratio()),
+        ratio(line.ratio())
     )
 }

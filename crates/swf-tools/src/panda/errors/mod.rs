@@ -2,11 +2,14 @@
 //!
 //! *Invariant:* an unknown number is said to be unknown, never guessed at.
 
+mod dictionary;
 mod pilot;
 mod server;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use dictionary::{Dictionary, TABLES};
 
 /// Component names of the tools with the prefix of their columns, in the order of every answer.
 pub const COMPONENTS: [(&str, &str); 7] = [
@@ -79,6 +82,9 @@ pub struct Explanation {
     pub action: String,
     /// Kind of fault.
     pub class: Class,
+    /// `system` or `user`, where PanDA's own table classifies the error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub responsible: Option<String>,
     /// True for decisions (kills, reassignments): not a fault.
     pub benign: bool,
 }
@@ -115,6 +121,7 @@ pub fn explain_exit(text: &str) -> Explanation {
             meaning: "the payload's wrapper reported words instead of an exit code".into(),
             action: "read the words and the end of payload.stdout".into(),
             class: Class::Payload,
+            responsible: None,
             benign: false,
         },
     }
@@ -128,6 +135,7 @@ impl Code {
             meaning: self.meaning.into(),
             action: action.into(),
             class: self.class,
+            responsible: None,
             benign: self.class == Class::Decision,
         }
     }
@@ -164,6 +172,7 @@ fn unknown(component: &str, number: i64) -> Explanation {
         meaning: format!("{component} code {number} is not known here"),
         action: format!("ask {owner}; keep the number and the text"),
         class: Class::Unknown,
+        responsible: None,
         benign: false,
     }
 }
@@ -190,6 +199,7 @@ fn kill(diag: &str) -> Explanation {
         meaning: meaning.into(),
         action: action.into(),
         class: Class::Decision,
+        responsible: None,
         benign: true,
     }
 }
@@ -212,6 +222,7 @@ fn exit(number: i64) -> Explanation {
         meaning,
         action: Class::Payload.action().into(),
         class: Class::Payload,
+        responsible: None,
         benign: false,
     }
 }

@@ -230,6 +230,7 @@ pub fn range(number: i64) -> Explanation {
             meaning: (*meaning).into(),
             action: class.action().into(),
             class: *class,
+            responsible: None,
             benign: false,
         },
         None => super::unknown("supervisor", number),

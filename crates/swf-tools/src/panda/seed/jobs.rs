@@ -347,11 +347,11 @@ impl Job {
     pub fn files(&self, dice: &mut Dice) -> Vec<Vec<(&'static str, Value)>> {
         let good = self.status == "finished";
         let time = if self.ended.is_some() { self.modified } else { self.created };
-        let kinds = [("log", "log.tgz"), ("output", "eicrecon.edm4eic.root")];
+        let kinds = [("input", "hepmc3.tree.root"), ("log", "log.tgz"), ("output", "eicrecon.edm4eic.root")];
         let file = |(n, (kind, ending)): (usize, (&'static str, &str))| {
             let n = i64::try_from(n).unwrap_or_default();
             vec![
-                ("row_id", (self.id * 2 + n).into()),
+                ("row_id", (self.id * 3 + n).into()),
                 ("pandaid", self.id.into()),
                 ("modificationtime", time.into()),
                 ("guid", good.then(|| format!("{:016x}-{n}", dice.next())).into()),
@@ -366,7 +366,7 @@ impl Job {
                 ("scope", "epic".into()),
                 ("jeditaskid", self.task.into()),
                 ("datasetid", (self.task * 10 + n).into()),
-                ("fileid", (self.id * 2 + n).into()),
+                ("fileid", (self.id * 3 + n).into()),
                 ("attemptnr", self.attempt.into()),
             ]
         };

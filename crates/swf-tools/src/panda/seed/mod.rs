@@ -64,6 +64,10 @@ pub async fn open(url: &str) -> Result<Db, swf_db::Error> {
                 statement_timeout: None,
                 max_connections: 2,
                 acquire_timeout,
+                settings: vec![
+                    ("maintenance_work_mem".into(), "512MB".into()),
+                    ("synchronous_commit".into(), "off".into()),
+                ],
                 ..Options::default()
             };
             Db::open(url, &options).await

@@ -72,12 +72,6 @@ pub fn severity(level: &str) -> Result<i64, Error> {
     })
 }
 
-/// `%`, `_` and the escape character itself taken literally in a LIKE pattern with `ESCAPE '!'`.
-pub fn contains(text: &str) -> String {
-    let escaped = text.replace('!', "!!").replace('%', "!%").replace('_', "!_");
-    format!("%{escaped}%")
-}
-
 impl Tool for ListLogs {
     const NAME: &'static str = "swf_list_logs";
     const TITLE: &'static str = "List logs";
@@ -97,7 +91,9 @@ impl Tool for ListLogs {
         let execution = cx.db.dialect().json_text("extra_data", "execution_id");
         sql.filter(&format!("{execution} = ?"), self.execution_id.as_deref());
         sql.filter("level >= ?", self.level.as_deref().map(severity).transpose()?);
-        sql.filter("lower(message) LIKE lower(?) ESCAPE '!'", self.search.as_deref().map(contains));
+        let dialect = cx.db.dialect();
+        let search = self.search.as_deref().map(|text| dialect.containing(text));
+        sql.filter(&dialect.contains("message"), search);
         let link = cx.link(
             "Logs List",
             "/logs/",

@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use swf_db::{Json, Sql};
 
 use crate::detail::{Detail, Shape, Shown};
@@ -42,7 +43,8 @@ pub struct MessageItem {
     sent_at: Iso,
     execution_id: Option<String>,
     run_id: Option<String>,
-    payload_summary: String,
+    /// The start of the content; null when it has none.
+    payload_summary: Option<String>,
     message_id: String,
     content: Json,
 }
@@ -111,8 +113,19 @@ impl Tool for ListMessages {
     }
 }
 
+/// The first characters of the content as JSON; `None` when there is nothing in it.
+fn summary(content: &Value) -> Option<String> {
+    let nothing = match content {
+        Value::Null => true,
+        Value::Object(fields) => fields.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::String(text) => text.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    };
+    (!nothing).then(|| content.to_string().chars().take(SUMMARY).collect())
+}
+
 fn summarise(row: MessageRow) -> MessageItem {
-    let content = row.message_content.0.to_string();
     MessageItem {
         message_type: row.message_type,
         sender_agent: row.sender_agent,
@@ -120,7 +133,7 @@ fn summarise(row: MessageRow) -> MessageItem {
         sent_at: row.sent_at,
         execution_id: row.execution_id,
         run_id: row.run_id,
-        payload_summary: content.chars().take(SUMMARY).collect(),
+        payload_summary: summary(&row.message_content.0),
         message_id: row.message_id,
         content: row.message_content,
     }

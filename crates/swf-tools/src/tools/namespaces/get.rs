@@ -66,6 +66,7 @@ impl Tool for GetNamespace {
     async fn run(self, cx: &Cx) -> Result<NamespaceDetail, Error> {
         let day = TimeDelta::hours(24);
         let range = window(cx, self.start_time.as_deref(), self.end_time.as_deref(), Some(day))?;
+        let range = Window { end: range.end.or(Some(cx.now)), ..range };
         let name = self.namespace.as_str();
         let sql =
             Sql::new("SELECT owner, description FROM swf_namespace WHERE name =").with("?", [name.into()]);

@@ -146,7 +146,7 @@ impl GetActivity {
             ),
             note: "site limits jobs only, workinggroup tasks only; queued jobs (pending, defined, assigned) are counted".into(),
             monitor_urls: [Some(answer::page(cx, "PanDA activity", "/panda/activity/", &links)), answer::monitor(panda, "PanDA monitor: jobs", "/jobs/")].into_iter().flatten().collect(),
-            as_of: AsOf::new(cx, panda, Some(window)),
+            as_of: AsOf::new(cx, panda, Some(window)).with(&jobs.used),
             synthetic: answer::synthetic(&catalog),
             dark,
         })

@@ -12,6 +12,7 @@ use crate::list::{Link, arguments};
 use crate::panda::answer::{self, Answer, AsOf, round, share};
 use crate::panda::counts::{self, Key, by_status};
 use crate::panda::filter::{FAULTY, JobFilter, Window, given, given_id, time};
+use crate::panda::hours::Used;
 use crate::panda::patterns::{self, Pattern};
 use crate::panda::usage::{self, total};
 use crate::panda::{self, Catalog, Panda};
@@ -139,7 +140,7 @@ impl Compare {
             change: change.map(|(k, v)| (k.to_owned(), v)).into_iter().collect(),
             filters: arguments(self),
             monitor_urls: links(cx, panda, "/panda/activity/", &arguments(self)),
-            as_of: AsOf::new(cx, panda, Some(first.window)),
+            as_of: AsOf::new(cx, panda, Some(first.window)).with(&first.filter.used),
             synthetic: answer::synthetic(&catalog),
         })
     }
@@ -164,8 +165,10 @@ impl Compare {
             return Err(Error::invalid("other_start_time", "both sides are the same"));
         }
         let (site, task) = (owned(&self.site), given_id(self.taskid));
+        let used = Used::default();
         let filter = |window, site: Option<String>, taskid| JobFilter {
             window: Some(window),
+            used: used.clone(),
             username: owned(&self.username),
             site,
             taskid,
@@ -194,7 +197,7 @@ async fn side(panda: &Panda, catalog: &Catalog, asked: &Asked) -> Result<(Side, 
     let (counted, used, patterns) = tokio::join!(
         counts::counts(panda, catalog, &asked.filter, &[Key::Status]),
         usage::usage(panda, catalog, &plain, asked.window, false, None),
-        patterns::patterns(panda, catalog, &faulty, true),
+        patterns::patterns(panda, catalog, &faulty, true, false),
     );
     let (counted, _) = counted?;
     let (used, mut patterns) = (used?, patterns?);

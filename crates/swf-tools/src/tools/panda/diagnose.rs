@@ -1,20 +1,21 @@
 //! Lists failed jobs with every error in words.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use swf_db::{Row, Sql};
+use swf_db::Row;
 
 use super::activity::filters;
-use super::list_jobs::{Pagination, links, paginate};
+use super::list_jobs::{COUNTS, Pagination, links, paginate};
 use crate::list::{Link, Truncated, arguments};
-use crate::panda::answer::{self, Answer, AsOf, int, text};
+use crate::panda::answer::{self, Answer, AsOf, text};
+use crate::panda::counts::{self, Key, by_status};
 use crate::panda::errors::{COMPONENTS, JobError, cause};
 use crate::panda::filter::{ENDED, FAULTY, JobFilter, Window, component, given, given_id, limit};
 use crate::panda::jobs::{self, ERROR_FIELDS, FIELDS, PageOf, error_json};
-use crate::panda::schema::SCHEMA;
+use crate::panda::patterns::{self, Frequency};
 use crate::panda::{self, Catalog, Panda};
 use crate::{Cx, Error, Hints, Scope, Tool, Toolset};
 
@@ -54,7 +55,7 @@ pub struct DiagnoseJobs {
 /// A page of failed jobs.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Diagnosis {
-    /// Errors of this page.
+    /// Errors of the whole window.
     pub error_summary: Summary,
     /// The page.
     pub jobs: Vec<Map<String, Value>>,
@@ -64,7 +65,7 @@ pub struct Diagnosis {
     pub pagination: Pagination,
     /// Arguments in force.
     pub filters: Map<String, Value>,
-    /// Errors of the whole window.
+    /// Jobs of the whole window by status and component.
     pub window: Map<String, Value>,
     /// Whether failures that a retry made good were left out.
     pub retried_excluded: bool,
@@ -83,11 +84,11 @@ pub struct Diagnosis {
     pub dark: Vec<String>,
 }
 
-/// Errors of a page.
-#[derive(Debug, Serialize, JsonSchema)]
+/// Errors of all jobs of the window, not of the page alone.
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct Summary {
-    /// Jobs of the page.
-    pub total_faulty_jobs: usize,
+    /// Jobs.
+    pub total_faulty_jobs: i64,
     /// Errors by component.
     pub by_component: Map<String, Value>,
     /// The most frequent codes, with meaning and advice.
@@ -135,35 +136,35 @@ impl DiagnoseJobs {
             let storage = jobs::destinations(panda, &catalog, &page.rows).await;
             Ok::<_, Error>((page, storage))
         };
-        let (listed, totals) = tokio::join!(listed, totals(panda, &catalog, &filter));
+        let (listed, totals) = tokio::join!(listed, summary(panda, &catalog, &filter));
         let (page, storage) = listed?;
         let mut dark = page.dark;
         let storage = storage.unwrap_or_else(|why| {
             dark.push(why);
             HashMap::new()
         });
-        let totals = totals.unwrap_or_else(|e| {
-            dark.push(format!("totals of the window: {e}"));
-            Map::new()
+        let (error_summary, window_totals) = totals.unwrap_or_else(|e| {
+            dark.push(format!("errors of the window: {e}"));
+            Default::default()
         });
         let errors: Vec<Vec<JobError>> = page.rows.iter().map(jobs::errors).collect();
         let rows = page.rows.iter().zip(&errors);
         let mut rows: Vec<_> =
-            rows.map(|(row, errors)| diagnosed(row, errors, &storage, &columns, cx)).collect();
-        let error_summary = summary(&errors);
+            rows.map(|(row, errors)| diagnosed(row, errors, &storage, &columns, (cx, &catalog))).collect();
+        let around = COUNTS + serde_json::to_string(&error_summary).map_or(0, |t| t.len());
         let (pagination, truncated) =
-            paginate(cx, &mut rows, &page.rows, page.has_more, self.before_id, limit);
+            paginate(cx, &mut rows, &page.rows, page.has_more, (self.before_id, limit), around);
         Ok(Diagnosis {
             error_summary,
             count: rows.len(),
             jobs: rows,
             pagination,
             filters: self.filters(),
-            window: totals,
+            window: window_totals,
             retried_excluded: filter.exclude_retried,
             truncated,
             monitor_urls: links(cx, panda, "/panda/diagnostics/", &arguments(self)),
-            as_of: AsOf::new(cx, panda, Some(window)),
+            as_of: AsOf::new(cx, panda, Some(window)).with(&filter.used),
             synthetic: answer::synthetic(&catalog),
             dark,
         })
@@ -221,7 +222,7 @@ fn diagnosed(
     errors: &[JobError],
     storage: &HashMap<i64, String>,
     columns: &[&str],
-    cx: &Cx,
+    (cx, catalog): (&Cx, &Catalog),
 ) -> Map<String, Value> {
     let mut out = jobs::listed(row, columns, storage, cx.now);
     let destination = out.remove("destinationse").unwrap_or_default();
@@ -229,7 +230,7 @@ fn diagnosed(
     out.insert("destinationse".into(), destination);
     let status = text(row, "jobstatus").unwrap_or_default();
     if let Some(cause) = cause(errors, &status) {
-        let words = cause.explanation();
+        let words = catalog.words().error(cause);
         let text = format!("{} {} {}: {}", cause.component, cause.code, words.name, words.meaning);
         out.insert("cause".into(), text.into());
         out.insert("benign".into(), words.benign.into());
@@ -237,67 +238,51 @@ fn diagnosed(
     out
 }
 
-fn summary(jobs: &[Vec<JobError>]) -> Summary {
-    let mut components: Vec<(&str, i64)> = Vec::new();
-    let mut codes: Vec<(&JobError, i64)> = Vec::new();
-    for error in jobs.iter().flatten() {
-        match components.iter_mut().find(|(c, _)| *c == error.component) {
-            Some((_, n)) => *n += 1,
-            None => components.push((error.component, 1)),
-        }
-        match codes.iter_mut().find(|(e, _)| e.component == error.component && e.code == error.code) {
-            Some((_, n)) => *n += 1,
-            None => codes.push((error, 1)),
+/// Errors of the whole window: one pass over what is not remembered.
+async fn summary(
+    panda: &Panda,
+    catalog: &Catalog,
+    filter: &JobFilter,
+) -> Result<(Summary, Map<String, Value>), Error> {
+    let (counted, seen) = tokio::join!(
+        counts::counts(panda, catalog, filter, &[Key::Status]),
+        patterns::frequencies(panda, catalog, filter),
+    );
+    let (counted, seen) = (counted?.0, seen?);
+    let total: i64 = counted.iter().map(|c| c.jobs).sum();
+    let mut by_component: Map<String, Value> =
+        COMPONENTS.map(|(name, _)| (name.to_owned(), json!(0))).into_iter().collect();
+    let mut sums: Vec<(&str, i64)> = Vec::new();
+    for one in &seen {
+        match sums.iter_mut().find(|(source, _)| *source == one.source) {
+            Some((_, jobs)) => *jobs += one.jobs,
+            None => sums.push((one.source, one.jobs)),
         }
     }
-    // Equal ones stay in the order of their first appearance, as in the original.
-    codes.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
-    let top = codes.into_iter().take(20).map(|(error, count)| {
-        let mut out = error_json(error);
-        if let Some(out) = out.as_object_mut() {
-            let diag = out.remove("diag").unwrap_or_default();
-            out.insert("count".into(), count.into());
-            out.insert("sample_diag".into(), diag);
-            if let Ok(Value::Object(words)) = serde_json::to_value(error.explanation()) {
-                out.extend(words);
-            }
-        }
-        out
-    });
-    Summary {
-        total_faulty_jobs: jobs.len(),
-        top_error_codes: top.collect(),
-        by_component: components.into_iter().map(|(c, n)| (c.to_owned(), json!(n))).collect(),
-    }
+    sums.sort_by_key(|(source, jobs)| (std::cmp::Reverse(*jobs), *source));
+    by_component.extend(sums.iter().map(|(source, jobs)| ((*source).to_owned(), json!(jobs))));
+    let mut window = Map::new();
+    window.insert("total_faulty_jobs".into(), total.into());
+    window.insert("by_status".into(), Value::Object(by_status(counted.iter().map(|c| (c.key(0), c.jobs)))));
+    window.insert("by_component".into(), Value::Object(by_component));
+    let summary = Summary {
+        total_faulty_jobs: total,
+        by_component: sums.into_iter().map(|(source, jobs)| (source.to_owned(), json!(jobs))).collect(),
+        top_error_codes: seen.iter().take(20).map(|s| top(catalog, s)).collect(),
+    };
+    Ok((summary, window))
 }
 
-/// Jobs of the whole window by status, and by component: one pass.
-async fn totals(panda: &Panda, catalog: &Catalog, filter: &JobFilter) -> Result<Map<String, Value>, Error> {
-    let (tables, _) = catalog.usable(&ENDED)?;
-    let columns: Vec<String> = COMPONENTS
-        .iter()
-        .map(|(name, prefix)| format!("sum(CASE WHEN {prefix}errorcode <> 0 THEN 1 ELSE 0 END) AS {name}"))
-        .collect();
-    let sql = filter.union(panda, &tables, |table, conditions| {
-        let mut sql = Sql::new(format!(
-            "SELECT jobstatus, count(*) AS n, {} FROM {SCHEMA}.{}",
-            columns.join(", "),
-            table.name
-        ));
-        sql.push(conditions.text(), conditions.values().to_vec()).push("GROUP BY jobstatus", []);
-        sql
-    });
-    let rows = panda.rows(&sql).await?;
-    let (mut states, mut components) = (BTreeMap::<String, i64>::new(), Map::new());
-    for row in &rows {
-        *states.entry(text(row, "jobstatus").unwrap_or_default()).or_default() += int(row, "n");
+fn top(catalog: &Catalog, seen: &Frequency) -> Value {
+    let error = JobError { component: seen.source, code: seen.code.clone(), diag: Some(seen.diag.clone()) };
+    let mut out = error_json(&error);
+    if let Some(out) = out.as_object_mut() {
+        let diag = out.remove("diag").unwrap_or_default();
+        out.insert("count".into(), seen.jobs.into());
+        out.insert("sample_diag".into(), diag);
+        if let Ok(Value::Object(words)) = serde_json::to_value(catalog.words().error(&error)) {
+            out.extend(words);
+        }
     }
-    for (name, _) in COMPONENTS {
-        components.insert(name.into(), rows.iter().map(|r| int(r, name)).sum::<i64>().into());
-    }
-    let mut out = Map::new();
-    out.insert("total_faulty_jobs".into(), states.values().sum::<i64>().into());
-    out.insert("by_status".into(), json!(states));
-    out.insert("by_component".into(), Value::Object(components));
-    Ok(out)
+    out
 }

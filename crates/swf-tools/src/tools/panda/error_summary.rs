@@ -1,7 +1,5 @@
 //! The errors of many jobs as few patterns, in words.
 
-use std::collections::{BTreeSet, HashMap};
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -101,7 +99,7 @@ pub struct ErrorPattern {
     pub users: Vec<Option<String>>,
     /// Queues.
     pub sites: Vec<Option<String>>,
-    /// Destination storage of up to two jobs of each task and queue.
+    /// Destination storage; files are kept for 30 days.
     pub destination_sites: Vec<String>,
     /// The text without ids, times and hosts.
     pub pattern: String,
@@ -117,6 +115,9 @@ pub struct ErrorPattern {
     pub class: Class,
     /// A decision, not a fault.
     pub benign: bool,
+    /// `system` or `user`, where PanDA's own table classifies it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub responsible: Option<String>,
     /// Jobs by queue, the ten largest.
     pub site_counts: Map<String, Value>,
     /// Jobs whose payload never started.
@@ -154,7 +155,7 @@ impl ErrorSummary {
         let filter = self.filter(window)?;
         let catalog = panda.catalog().await?;
         let (patterns, jobs) = tokio::join!(
-            patterns::patterns(panda, &catalog, &filter, self.normalise.unwrap_or(true)),
+            patterns::patterns(panda, &catalog, &filter, self.normalise.unwrap_or(true), true),
             counts::counts(panda, &catalog, &filter, &[Key::Status]),
         );
         let mut all = patterns?;
@@ -167,13 +168,8 @@ impl ErrorSummary {
         }
         let patterns_in_window = all.len();
         all.truncate(limit);
-        let ids: BTreeSet<i64> = all.iter().flat_map(|p| p.ids.iter().copied()).take(4000).collect();
-        let storage =
-            patterns::destinations(panda, &catalog, &ids, window.start).await.unwrap_or_else(|why| {
-                dark.push(why);
-                HashMap::new()
-            });
-        let errors: Vec<ErrorPattern> = all.into_iter().map(|p| told(p, &storage)).collect();
+        dark.extend(catalog.trouble("filestable4").map(|why| format!("{why}: destination_sites is empty")));
+        let errors: Vec<ErrorPattern> = all.into_iter().map(told).collect();
         Ok(Errors {
             total_errors: errors.iter().map(|e| e.count).sum(),
             count: errors.len(),
@@ -185,7 +181,7 @@ impl ErrorSummary {
             benign_errors,
             retried_excluded: filter.exclude_retried,
             monitor_urls: links(cx, panda, "/panda/errors/", &arguments(self)),
-            as_of: AsOf::new(cx, panda, Some(window)),
+            as_of: AsOf::new(cx, panda, Some(window)).with(&filter.used),
             synthetic: answer::synthetic(&catalog),
             dark,
         })
@@ -228,9 +224,7 @@ impl ErrorSummary {
     }
 }
 
-fn told(p: Pattern, storage: &HashMap<i64, BTreeSet<String>>) -> ErrorPattern {
-    let destinations: BTreeSet<String> =
-        p.ids.iter().filter_map(|id| storage.get(id)).flatten().cloned().collect();
+fn told(p: Pattern) -> ErrorPattern {
     let mut sites: Vec<(&Option<String>, &i64)> = p.sites.iter().collect();
     sites.sort_by(|a, b| b.1.cmp(a.1).then_with(|| a.0.cmp(b.0)));
     let site_counts = sites
@@ -247,7 +241,7 @@ fn told(p: Pattern, storage: &HashMap<i64, BTreeSet<String>>) -> ErrorPattern {
         users: p.users.into_iter().collect(),
         multi_site: p.sites.len() > 1,
         sites: p.sites.keys().cloned().collect(),
-        destination_sites: destinations.into_iter().collect(),
+        destination_sites: p.storage.into_iter().collect(),
         pattern: p.pattern,
         texts: p.texts,
         name: p.explanation.name,
@@ -255,10 +249,11 @@ fn told(p: Pattern, storage: &HashMap<i64, BTreeSet<String>>) -> ErrorPattern {
         action: p.explanation.action,
         class: p.explanation.class,
         benign: p.explanation.benign,
+        responsible: p.explanation.responsible,
         site_counts,
         never_started_count: p.never_started,
         first_seen: p.first.map(answer::naive),
         last_seen: p.last.map(answer::naive),
-        representative_pandaids: p.ids.iter().take(3).copied().collect(),
+        representative_pandaids: p.ids,
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::list::{Link, arguments};
 use crate::panda::answer::{self, Answer, AsOf, naive};
 use crate::panda::filter::given;
+use crate::panda::jobs;
 use crate::panda::workers::{self, WorkerFilter, Workers, sums};
 use crate::panda::{self, Catalog, Panda, queues};
 use crate::time::iso;
@@ -85,6 +86,20 @@ impl Tool for HarvesterWorkers {
     }
 }
 
+/// Statuses that harvester gives its workers.
+const STATUSES: [&str; 10] = [
+    "missed",
+    "to_submit",
+    "submitted",
+    "ready",
+    "running",
+    "idle",
+    "finished",
+    "failed",
+    "cancelled",
+    "pending",
+];
+
 impl HarvesterWorkers {
     async fn answer(&self, cx: &Cx) -> Result<Pilots, Error> {
         let panda = panda::of(cx)?;
@@ -96,6 +111,7 @@ impl HarvesterWorkers {
         if !(hours > 0.0 && hours <= 24.0 * 90.0) {
             return Err(Error::invalid("hours", format!("{hours} is not above 0 and at most 2160")));
         }
+        jobs::state(given(self.status.as_ref()), &STATUSES)?;
         let since = cx.now - TimeDelta::seconds((hours * 3600.0) as i64);
         let owned = |text: &Option<String>| given(text.as_ref()).map(str::to_owned);
         let mut filter = WorkerFilter {

@@ -145,7 +145,7 @@ impl ListJobs {
         });
         let mut rows: Vec<_> = page.rows.iter().map(|r| jobs::listed(r, &FIELDS, &storage, cx.now)).collect();
         let (pagination, truncated) =
-            paginate(cx, &mut rows, &page.rows, page.has_more, self.before_id, limit);
+            paginate(cx, &mut rows, &page.rows, page.has_more, (self.before_id, limit), COUNTS);
         let counts = counted.map(|(c, _)| c);
         Ok(JobList {
             summary: by_status(counts.iter().flatten().map(|c| (c.key(0), c.jobs))),
@@ -157,7 +157,7 @@ impl ListJobs {
             in_flight: flight.unwrap_or_default(),
             truncated,
             monitor_urls: links(cx, panda, "/panda/jobs/", &arguments(self)),
-            as_of: AsOf::new(cx, panda, Some(window)),
+            as_of: AsOf::new(cx, panda, Some(window)).with(&filter.used),
             synthetic: answer::synthetic(&catalog),
             dark,
         })
@@ -199,18 +199,21 @@ fn oldest_first(order: Option<&str>) -> Result<bool, Error> {
     }
 }
 
-/// Cuts the page to the answer's byte ceiling and says how to go on from its last row.
+/// Bytes of an answer that its counts, links and filters may take.
+pub(super) const COUNTS: usize = 6000;
+
+/// Cuts the page to the answer's byte ceiling, with room for what stands `around` it, and says how to go on from
+/// its last row.
 pub(super) fn paginate(
     cx: &Cx,
     rows: &mut Vec<Map<String, Value>>,
     page: &[swf_db::Row],
     has_more: bool,
-    before_id: Option<i64>,
-    limit: i64,
+    (before_id, limit): (Option<i64>, i64),
+    around: usize,
 ) -> (Pagination, Option<Truncated>) {
     let ceiling = cx.settings().answer_ceiling;
-    // Room for the counts around the rows.
-    let cut = fit(rows, ceiling.saturating_sub(6000));
+    let cut = fit(rows, ceiling.saturating_sub(around));
     let has_more = has_more || cut > 0;
     let last = rows.len().checked_sub(1).and_then(|at| page.get(at)).map(|r| int(r, "pandaid"));
     let next_before_id = last.filter(|_| has_more);

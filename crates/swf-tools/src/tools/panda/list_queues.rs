@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::activity::filters;
+use crate::args::choices;
 use crate::list::{Link, arguments};
 use crate::panda::answer::{self, Answer, AsOf};
 use crate::panda::filter::{given, limit};
@@ -85,6 +86,30 @@ const SHOWN: [&str; 17] = [
 /// Settings shown besides.
 const MORE: [&str; 4] = ["corecount", "site", "is_unified", "use_pcache"];
 
+/// Statuses and states that queues can have; an installation may have more.
+const STATUSES: [&str; 6] = ["online", "offline", "test", "brokeroff", "paused", "standby"];
+const STATES: [&str; 2] = ["ACTIVE", "INACTIVE"];
+
+/// A word that no queue bears and none could bear is a mistake, not an empty answer.
+fn known(
+    field: &str,
+    what: &str,
+    asked: &Option<String>,
+    all: &[Queue],
+    usual: &[&str],
+) -> Result<(), Error> {
+    let Some(asked) = given(asked.as_ref()) else { return Ok(()) };
+    let borne = all.iter().filter_map(|q| q.text(field));
+    let mut words: Vec<String> = usual.iter().map(|w| (*w).to_owned()).chain(borne).collect();
+    if words.iter().any(|w| w.eq_ignore_ascii_case(asked)) {
+        return Ok(());
+    }
+    words.sort_unstable();
+    words.dedup();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    Err(Error::invalid(field, format!("'{asked}' is not {what}{}", choices(asked, &words))))
+}
+
 impl Tool for ListQueues {
     const NAME: &'static str = "panda_list_queues";
     const TITLE: &'static str = "PanDA queues";
@@ -105,6 +130,8 @@ impl ListQueues {
         let limit = usize::try_from(limit(self.limit, 500, 1000)?).unwrap_or(500);
         let catalog = panda.catalog().await?;
         let all = queues::queues(panda, &catalog).await?;
+        known("status", "a status of a queue", &self.status, &all, &STATUSES)?;
+        known("state", "a state of a queue", &self.state, &all, &STATES)?;
         let vo = given(self.vo.as_ref()).unwrap_or(&panda.settings().vo);
         let found: Vec<&Queue> = all.iter().filter(|q| self.takes(q, vo)).collect();
         let total = found.len();

@@ -128,7 +128,7 @@ impl ResourceUsage {
             series: self.bucket.map(|b| series(b, &good, &bad, window, cx)),
             window_of: if by_end { "endtime" } else { "modificationtime" }.into(),
             monitor_urls: links(cx, panda, "/panda/activity/", &arguments(self)),
-            as_of: AsOf::new(cx, panda, Some(window)),
+            as_of: AsOf::new(cx, panda, Some(window)).with(&filter.used),
             synthetic: answer::synthetic(&catalog),
         })
     }

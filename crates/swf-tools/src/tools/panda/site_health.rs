@@ -12,6 +12,7 @@ use crate::list::{Link, arguments};
 use crate::panda::answer::{self, Answer, AsOf, naive, share};
 use crate::panda::counts::{self, Count, Key};
 use crate::panda::filter::{FAULTY, JobFilter, LIVE, Window, given, like};
+use crate::panda::hours::Used;
 use crate::panda::patterns::{self, Pattern};
 use crate::panda::queues::{self, Queue};
 use crate::panda::workers::{self, WorkerFilter, Workers};
@@ -123,7 +124,8 @@ impl SiteHealth {
         let window = Window::read(cx.now, self.days, 1.0, None, None)?;
         let catalog = panda.catalog().await?;
         let mut dark = Vec::new();
-        let facts = self.facts(cx, panda, &catalog, window, &mut dark).await?;
+        let used = Used::default();
+        let facts = self.facts(cx, panda, &catalog, window, (&used, &mut dark)).await?;
         let names = self.names(panda, &facts);
         let mut sites: Vec<Site> = names.iter().map(|name| judge(name, &facts, cx.now.naive_utc())).collect();
         sites.sort_by(|a, b| {
@@ -148,7 +150,7 @@ impl SiteHealth {
             ),
             filters: arguments(self),
             monitor_urls: links(cx, panda, "/panda/epic-queues/", &Map::new()),
-            as_of: AsOf::new(cx, panda, Some(window)),
+            as_of: AsOf::new(cx, panda, Some(window)).with(&used),
             synthetic: answer::synthetic(&catalog),
             dark,
         })
@@ -160,13 +162,14 @@ impl SiteHealth {
         panda: &Panda,
         catalog: &Catalog,
         window: Window,
-        dark: &mut Vec<String>,
+        (used, dark): (&Used, &mut Vec<String>),
     ) -> Result<Facts, Error> {
         let site = given(self.site.as_ref()).map(str::to_owned);
         let of = |statuses: &[&str], window: Option<Window>| JobFilter {
             window,
             statuses: statuses.iter().map(|s| (*s).to_owned()).collect(),
             site: site.clone(),
+            used: used.clone(),
             ..JobFilter::default()
         };
         let ended = of(&["finished", "failed"], Some(window));
@@ -183,7 +186,7 @@ impl SiteHealth {
             live(panda, catalog, site.clone()),
             counts::counts(panda, catalog, &ended, &[Key::Site, Key::Status, Key::Hour]),
             counts::counts(panda, catalog, &good, &[Key::Site]),
-            patterns::patterns(panda, catalog, &bad, true),
+            patterns::patterns(panda, catalog, &bad, true, false),
             queues::queues(panda, catalog),
             workers::from_database(panda, catalog, &workers),
         );

@@ -11,6 +11,7 @@ use swf_db::{Row, Sql};
 use super::list_tasks::meanings;
 use crate::list::Link;
 use crate::panda::answer::{self, Answer, AsOf, int, moment, row_json, text};
+use crate::panda::archive::{self, Found};
 use crate::panda::errors::{JobError, cause};
 use crate::panda::filter::ALL;
 use crate::panda::jobs::{self, ERROR_FIELDS, explained, is_final};
@@ -61,6 +62,9 @@ pub struct Study {
     /// What the tags in the task's name mean.
     #[serde(skip_serializing_if = "Map::is_empty", default)]
     pub tags: Map<String, Value>,
+    /// The table of the deep archive that holds it; files and pilots of such a job are gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found_in: Option<String>,
     /// Pages for people.
     pub monitor_urls: Vec<Link>,
     /// When it was true.
@@ -157,7 +161,7 @@ impl StudyJob {
         let panda = panda::of(cx)?;
         let catalog = panda.catalog().await?;
         let mut dark = Vec::new();
-        let row = find(panda, &catalog, self.pandaid, &mut dark).await?;
+        let (row, found_in) = find(panda, &catalog, self.pandaid, &mut dark).await?;
         let status = text(&row, "jobstatus").unwrap_or_default();
         let site = text(&row, "computingsite").unwrap_or_default();
         let job = Job {
@@ -212,9 +216,10 @@ impl StudyJob {
             task,
             monitor_url: monitor.as_ref().map_or_else(|| page.url.clone(), |m| m.url.clone()),
             log_analysis,
-            cause: cause(&errors, &status).map(explained),
+            cause: cause(&errors, &status).map(|e| explained(&catalog, e)),
             attempts,
             tags,
+            found_in,
             monitor_urls: [Some(page), monitor].into_iter().flatten().collect(),
             as_of: AsOf::new(cx, panda, None),
             synthetic: answer::synthetic(&catalog),
@@ -223,8 +228,13 @@ impl StudyJob {
     }
 }
 
-/// The job's row, wherever production keeps it.
-async fn find(panda: &Panda, catalog: &Catalog, id: i64, dark: &mut Vec<String>) -> Result<Row, Error> {
+/// The job's row, wherever production keeps it, and the table when that is in the deep archive.
+async fn find(
+    panda: &Panda,
+    catalog: &Catalog,
+    id: i64,
+    dark: &mut Vec<String>,
+) -> Result<(Row, Option<String>), Error> {
     let (tables, missing) = catalog.usable(&ALL)?;
     dark.extend(missing);
     let columns: Vec<&str> = FIELDS.into_iter().chain(ERROR_FIELDS).chain(LAST).collect();
@@ -235,15 +245,16 @@ async fn find(panda: &Panda, catalog: &Catalog, id: i64, dark: &mut Vec<String>)
         let part = format!("SELECT {columns} FROM {SCHEMA}.{} WHERE pandaid = ?", table.name);
         sql.push(if n > 0 { "UNION ALL" } else { "" }, []).push(&part, [id.into()]);
     }
-    let row = panda.rows(&sql).await?.into_iter().next();
-    row.ok_or_else(|| {
-        let where_looked = tables.iter().map(|t| t.name).collect::<Vec<_>>().join(", ");
-        Error::not_found(
-            "job",
-            id,
-            format!("looked in {where_looked}; jobs older than a year are in PanDA's archive"),
-        )
-    })
+    if let Some(row) = panda.rows(&sql).await?.into_iter().next() {
+        return Ok((row, None));
+    }
+    let looked = tables.iter().map(|t| t.name).collect::<Vec<_>>().join(", ");
+    let archive = match archive::job(panda, id, &columns).await {
+        Found::Job(row, table) => return Ok((*row, Some(table))),
+        Found::Nowhere(tables) => format!("and in {tables} tables of {}", archive::ARCHIVE),
+        Found::Dark(why) => format!("jobs older than a year would be in the deep archive, but {why}"),
+    };
+    Err(Error::not_found("job", id, format!("looked in {looked}; {archive}")))
 }
 
 /// The record without nulls, and the addresses of the logs. What Harvester reports replaces what the pilot

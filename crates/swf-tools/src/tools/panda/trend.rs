@@ -169,7 +169,7 @@ impl Trend {
             note: "jobs by the time of their last change, which for ended jobs is their end in PanDA; UTC"
                 .into(),
             monitor_urls: links(cx, panda, "/panda/activity/", &arguments(self)),
-            as_of: AsOf::new(cx, panda, Some(window)),
+            as_of: AsOf::new(cx, panda, Some(window)).with(&filter.used),
             synthetic: answer::synthetic(&catalog),
             dark,
         })

@@ -7,7 +7,6 @@ use swf_db::{Json, Sql};
 
 use super::TagType;
 use crate::list::{AsOf, LIMIT_MAX, Listing, Order, Truncated, Window, arguments};
-use crate::tools::logs::list::contains;
 use crate::{Cx, Error, Scope, Tool, Toolset};
 
 /// List the tags of one type, highest number first.
@@ -80,9 +79,10 @@ impl Tool for ListTags {
         sql.filter("t.status = ?", self.status.as_deref().map(status).transpose()?);
         sql.filter("t.created_by = ?", self.creator.as_deref());
         if let Some(search) = self.search.as_deref() {
-            let pattern = contains(search);
+            let dialect = cx.db.dialect();
+            let pattern = dialect.containing(search);
             sql.and(
-                "(lower(t.description) LIKE lower(?) ESCAPE '!' OR lower(t.tag_label) LIKE lower(?) ESCAPE '!')",
+                &format!("({} OR {})", dialect.contains("t.description"), dialect.contains("t.tag_label")),
                 [pattern.as_str().into(), pattern.into()],
             );
         }

@@ -7,7 +7,6 @@ use swf_db::{Json, Sql};
 
 use super::{TYPES, TagType};
 use crate::list::{AsOf, LIMIT_MAX, Listing, Order, Truncated, Window, arguments};
-use crate::tools::logs::list::contains;
 use crate::{Cx, Error, Scope, Tool, Toolset};
 
 /// Search tags of all types for a text in label, description or parameter values, case ignored.
@@ -77,7 +76,8 @@ impl Tool for SearchTags {
             })
             .collect();
         let mut sql = Sql::new("");
-        sql.and("lower(words) LIKE lower(?) ESCAPE '!'", [contains(&self.query).into()]);
+        let dialect = cx.db.dialect();
+        sql.and(&dialect.contains("words"), [dialect.containing(&self.query).into()]);
         let listing = Listing {
             cx,
             input: arguments(&self),

@@ -28,6 +28,7 @@ pub struct ManagerState {
     status: Option<String>,
     description: Option<String>,
     control_queue: String,
+    /// As the manager said; false when it said nothing.
     agents_running: Json,
     supervisord_healthy: Json,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,14 +47,13 @@ impl Tool for CheckAgentManager {
         let user = testbed_config::user_of(cx, self.username.as_deref())?;
         let row = liveness::manager(cx, &user).await?;
         let alive = row.as_ref().is_some_and(|m| m.alive(cx));
-        let said =
-            |field: &str| Json(row.as_ref().and_then(|m| m.said(field)).cloned().unwrap_or(Value::Null));
+        let said = |field: &str| row.as_ref().and_then(|m| m.said(field)).cloned();
         Ok(ManagerState {
             alive,
             instance_name: format!("agent-manager-{user}"),
             control_queue: control_queue(&user),
-            agents_running: said("agents_running"),
-            supervisord_healthy: said("supervisord_healthy"),
+            agents_running: Json(said("agents_running").unwrap_or(Value::Bool(false))),
+            supervisord_healthy: Json(said("supervisord_healthy").unwrap_or(Value::Null)),
             how_to_start: (!alive).then(|| how_to_start(&user)),
             namespace: row.as_ref().and_then(|m| m.namespace.clone()),
             last_heartbeat: row.as_ref().and_then(|m| m.last_heartbeat).map(Iso),

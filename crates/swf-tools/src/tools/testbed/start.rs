@@ -18,6 +18,9 @@ pub struct StartUserTestbed {
     pub config_name: Option<String>,
 }
 
+/// What `config` says when the manager is left to take the configuration that it has.
+const DEFAULT_CONFIG: &str = "agent manager default";
+
 /// What a testbed command did.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Commanded {
@@ -63,7 +66,8 @@ impl Tool for StartUserTestbed {
             fields.push(("config_name", config));
         }
         let answer = command(cx, &manager, &user, &fields).await?;
-        Ok(commanded(user, self.config_name, answer, "Start"))
+        let config = self.config_name.unwrap_or_else(|| DEFAULT_CONFIG.to_owned());
+        Ok(commanded(user, Some(config), answer, "Start"))
     }
 }
 
