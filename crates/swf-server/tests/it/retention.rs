@@ -136,3 +136,15 @@ async fn one_replica_at_a_time_deletes_and_a_dead_one_is_replaced() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_table_that_fails_holds_up_no_other() {
+    on_each_db(Some(&SCHEMA), async |db: TestDb| {
+        rows(&db, 400, 1).await;
+        db.script("ALTER TABLE swf_workflow_messages RENAME TO swf_away".into()).await.unwrap();
+        let done = retention::round(&service(&db), &Policy::default(), "a").await.unwrap().unwrap();
+        assert_eq!(done.len(), 5, "{done:?}");
+        assert!(lease::take(&db, now(), "retention", "b", TimeDelta::minutes(5)).await.unwrap());
+    })
+    .await;
+}
