@@ -196,6 +196,31 @@ async fn results_move_slices_forward_only_and_the_counts_with_them() {
 }
 
 #[tokio::test]
+async fn a_result_reaches_the_slice_it_names_though_the_client_took_the_first_of_that_number() {
+    on_each(async |app| {
+        app.make_run(1).await;
+        for file in ["a", "b"] {
+            let slice = json!({
+                "slice_id": 0, "tf_first": 1, "tf_last": 2, "tf_count": 2, "tf_filename": file,
+                "stf_filename": "s", "run_number": 1,
+            });
+            assert_eq!(app.post("/api/tf-slices/", slice).await.status, 201);
+        }
+        let first = app.get("/api/tf-slices/?run_number=1&slice_id=0").await.body[0].clone();
+        assert_eq!(first["tf_filename"], "a");
+        let result = json!({"result": {"slice_id": 0, "tf_filename": "b", "processed": true}});
+        let change = json!({"status": "completed", "metadata": {"result": result}});
+        let answer = app.call("PATCH", &format!("/api/tf-slices/{}/", first["id"]), change).await;
+        assert_eq!((answer.status, &answer.body["tf_filename"]), (200, &json!("b")));
+        let status = async |file| {
+            app.get(&format!("/api/tf-slices/?tf_filename={file}")).await.body[0]["status"].clone()
+        };
+        assert_eq!((status("a").await, status("b").await), (json!("queued"), json!("completed")));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn agents_that_report_the_same_results_at_once_are_counted_once() {
     on_each(async |app| {
         app.make_run(1).await;

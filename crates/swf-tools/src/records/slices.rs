@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value as JsonValue, json};
-use swf_db::{Json, Sql, Tx, Value};
+use swf_db::{Json, Row, Sql, Tx, Value};
 
 use super::batch::{CHUNK, Outcome, number, refuse, stored, text};
 use super::fields::{self, NewRow, Written};
@@ -263,6 +263,19 @@ async fn new_samples(
 }
 
 /// The slices that reports speak of, locked.
+/// The slice that a change is meant for. Agents of the Python testbed look slices up by run and `slice_id`, take the
+/// first of those that all TF files have, and send along the worker's result, which names file and slice.
+pub(super) async fn meant(tx: &mut Tx<'_>, addressed: Row, input: &Input) -> Result<Row, Error> {
+    let result = input.fields.get("metadata").and_then(|m| m.pointer("/result/result"));
+    let named = result.and_then(|r| Some((r.get("tf_filename")?.as_str()?, r.get("slice_id")?.as_i64()?)));
+    let Some((file, slice)) = named else { return Ok(addressed) };
+    let run = addressed.get("run_number").cloned().unwrap_or(Value::Null);
+    let sql = Sql::new("SELECT * FROM swf_tf_slices")
+        .with("WHERE tf_filename = ? AND slice_id = ? AND run_number = ?", [file.into(), slice.into(), run])
+        .with(tx.dialect().for_update(), []);
+    Ok(tx.rows(&sql).await?.into_iter().next().unwrap_or(addressed))
+}
+
 async fn find(tx: &mut Tx<'_>, reports: &[Report]) -> Result<HashMap<(String, i64), Slice>, Error> {
     let marks = vec!["(?, ?)"; reports.len()].join(", ");
     let values = reports.iter().flat_map(|r| [Value::from(&r.tf_filename), r.slice_id.into()]);

@@ -76,7 +76,10 @@ impl Store {
         let later = self.later().await?;
         let wanted = lookup_value(resource, key)?;
         let mut tx = self.db.begin().await?;
-        let old = existing(&mut tx, resource, wanted).await?;
+        let mut old = existing(&mut tx, resource, wanted).await?;
+        if resource.path == super::resources::tf_slices::RESOURCE.path {
+            old = super::slices::meant(&mut tx, old, &input).await?;
+        }
         may_change(resource, caller, &old)?;
         if let Some(guard) = resource.guard {
             guard(&old, &input)?;
