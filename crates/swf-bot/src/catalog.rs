@@ -107,8 +107,8 @@ impl Catalog {
             name = usable(&format!("{}_{name}", spec.name));
         }
         let hints = tool.annotations.as_ref();
-        let repeatable = hints
-            .is_some_and(|h| h.read_only_hint == Some(true) || h.idempotent_hint == Some(true));
+        let repeatable =
+            hints.is_some_and(|h| h.read_only_hint == Some(true) || h.idempotent_hint == Some(true));
         let entry = Entry {
             name: name.clone(),
             server: spec.name.clone(),
@@ -134,9 +134,7 @@ impl Catalog {
     pub fn choose(&self, question: &str, carried: &[String], used_servers: &BTreeSet<String>) -> Choice {
         let open = |e: &&Entry| {
             let keywords = self.keywords.get(&e.server).map(Vec::as_slice).unwrap_or_default();
-            keywords.is_empty()
-                || used_servers.contains(&e.server)
-                || search::mentions(question, keywords)
+            keywords.is_empty() || used_servers.contains(&e.server) || search::mentions(question, keywords)
         };
         let candidates: Vec<&Entry> = self.tools.values().filter(open).collect();
         let documents: Vec<Document<'_>> = candidates.iter().map(|e| document(e)).collect();
@@ -147,7 +145,8 @@ impl Catalog {
             .take(search::above_cliff(&scores))
             .filter_map(|(at, score)| Some((candidates.get(at)?.name.clone(), score)))
             .collect();
-        let mut names: Vec<String> = carried.iter().filter(|n| self.tools.contains_key(*n)).cloned().collect();
+        let mut names: Vec<String> =
+            carried.iter().filter(|n| self.tools.contains_key(*n)).cloned().collect();
         for (name, _) in &ranked {
             if !names.contains(name) {
                 names.push(name.clone());
@@ -209,7 +208,8 @@ pub fn own_tools() -> [ToolSpec; 2] {
     [
         ToolSpec {
             name: SELECT.into(),
-            description: "Loads tools of the catalog by name, so that they can be called in the next step.".into(),
+            description: "Loads tools of the catalog by name, so that they can be called in the next step."
+                .into(),
             input_schema: json!({
                 "type": "object",
                 "properties": {"names": {"type": "array", "items": {"type": "string"}, "description": "Names as the catalog has them."}},
@@ -219,7 +219,8 @@ pub fn own_tools() -> [ToolSpec; 2] {
         },
         ToolSpec {
             name: SERVERS.into(),
-            description: "Lists the servers that the bot gets its tools from, and whether they answer.".into(),
+            description: "Lists the servers that the bot gets its tools from, and whether they answer."
+                .into(),
             input_schema: json!({"type": "object", "properties": {}}),
             cache_control: None,
         },

@@ -30,7 +30,9 @@ pub enum Error {
         after: Duration,
     },
     /// The connection was lost during a call that may have changed something.
-    #[error("tool {tool}: the connection to {server} was lost ({why}); whether the call was carried out is not known")]
+    #[error(
+        "tool {tool}: the connection to {server} was lost ({why}); whether the call was carried out is not known"
+    )]
     ToolLost {
         /// Its name.
         tool: String,

@@ -4,8 +4,10 @@
 //! *Invariant:* nothing that a model writes is ever run.
 
 mod catalog;
+mod chat;
 mod config;
 mod error;
+mod mattermost;
 mod memory;
 mod model;
 mod prompt;
@@ -19,6 +21,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+pub use chat::Chat;
 pub use config::{ChatConfig, Config, HOME, ModelConfig, ServerSpec, Way};
 pub use error::Error;
 pub use model::Role;

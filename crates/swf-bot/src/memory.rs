@@ -62,7 +62,11 @@ impl Bot {
                 outcome.structured.or_else(|| serde_json::from_str(&outcome.text).ok())
             }
             Ok(outcome) => {
-                tracing::warn!("{tool}: {}; the memory of {} needs its own token or an administrator's", outcome.text, self.config.memory_user);
+                tracing::warn!(
+                    "{tool}: {}; the memory of {} needs its own token or an administrator's",
+                    outcome.text,
+                    self.config.memory_user
+                );
                 None
             }
             Err(e) => {

@@ -151,7 +151,11 @@ impl Said {
         asked
             .filter_map(|b| {
                 let text = |name: &str| b.get(name)?.as_str().map(str::to_owned);
-                Some(Use { id: text("id")?, name: text("name")?, input: b.get("input").cloned().unwrap_or_default() })
+                Some(Use {
+                    id: text("id")?,
+                    name: text("name")?,
+                    input: b.get("input").cloned().unwrap_or_default(),
+                })
             })
             .collect()
     }
@@ -177,7 +181,10 @@ impl Model {
     /// No key, or an address that is none.
     pub fn new(config: ModelConfig) -> Result<Model, Error> {
         if config.key.trim().is_empty() {
-            return Err(Error::setting("bot.anthropic_api_key", "is not set; give the key in ANTHROPIC_API_KEY"));
+            return Err(Error::setting(
+                "bot.anthropic_api_key",
+                "is not set; give the key in ANTHROPIC_API_KEY",
+            ));
         }
         let http =
             crate::servers::http(&config.url).map_err(|why| Error::setting("bot.anthropic_url", why))?;
@@ -246,12 +253,17 @@ impl Model {
             .await;
         let later = |e: reqwest::Error| {
             let slow = e.is_timeout();
-            let why = if slow { "gave no answer in time".into() } else { format!("cannot be reached ({})", deepest(&e)) };
+            let why = if slow {
+                "gave no answer in time".into()
+            } else {
+                format!("cannot be reached ({})", deepest(&e))
+            };
             Failure::Later(why, None)
         };
         let response = sent.map_err(later)?;
         let status = response.status();
-        let asked = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse::<f64>().ok());
+        let asked =
+            response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse::<f64>().ok());
         let asked = asked.and_then(|s| Duration::try_from_secs_f64(s).ok());
         let body = response.bytes().await.map_err(later)?;
         if status.is_success() {

@@ -30,5 +30,9 @@ pub async fn system(file: Option<&Path>, catalog: &Catalog) -> String {
     } else {
         format!("\nServers that do not answer now, so that their tools are missing: {}\n", down.join(", "))
     };
-    format!("{}\n\n{instructions}\n\n{TIERS}\n{down}\nFull tool catalog:\n{}", prompt.trim_end(), catalog.lines())
+    format!(
+        "{}\n\n{instructions}\n\n{TIERS}\n{down}\nFull tool catalog:\n{}",
+        prompt.trim_end(),
+        catalog.lines()
+    )
 }

@@ -13,7 +13,8 @@ pub const UNCITED: &str =
 /// Marks a reply without any call.
 pub const NOT_LIVE: &str = ":warning: *This response was not based on a live data query.*";
 /// Begins the list of figures without source.
-pub const UNKNOWN: &str = ":warning: *These values occur in no tool result of this exchange (computed, remembered or wrong):";
+pub const UNKNOWN: &str =
+    ":warning: *These values occur in no tool result of this exchange (computed, remembered or wrong):";
 /// Figures named at most.
 const NAMED: usize = 12;
 
@@ -31,9 +32,8 @@ static ID: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(?i)\b[0-9a-f
 static CITATION: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r"(?i)[*_`(\[]*\b(?:data\s+provenance(?:\s+ids?)?|provenance(?:\s+ids?)?|dpids?)\b[*_`\])]*\s*[:=#]?\s*(?:[*_`(\[]*\b[0-9a-f]{8}\b[*_`\])]*(?:\s*(?:,|;|and|&)\s*)?)+").ok()
 });
-static OLD: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r"^\s*(?:\*?\(tools (?:used|suggested):.*\)\*?|:warning: \*.*)\s*$").ok()
-});
+static OLD: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"^\s*(?:\*?\(tools (?:used|suggested):.*\)\*?|:warning: \*.*)\s*$").ok());
 
 fn cites(line: &str) -> bool {
     let lower = line.to_lowercase();
@@ -64,7 +64,11 @@ pub fn stripped(reply: &str) -> String {
         let rest = CITATION.as_ref().map_or(line.into(), |r| r.replace_all(line, ""));
         let rest = rest.trim_end().trim_end_matches(['(', '[', '|', '-', '–', '—', ',', ';', ':']).trim_end();
         let speaks = rest.split(|c: char| !c.is_alphanumeric()).any(|w| {
-            !w.is_empty() && !matches!(w.to_lowercase().as_str(), "source" | "sources" | "data" | "id" | "ids" | "from" | "live")
+            !w.is_empty()
+                && !matches!(
+                    w.to_lowercase().as_str(),
+                    "source" | "sources" | "data" | "id" | "ids" | "from" | "live"
+                )
         });
         if speaks {
             out.push(rest.to_owned());
@@ -199,7 +203,8 @@ mod tests {
 
     #[test]
     fn figures_without_source_are_named() {
-        let sources = vec![r#"{"pandaid":40001234,"failed":17,"finished":183,"rate":0.915,"site":"BNL_7"}"#.to_owned()];
+        let sources =
+            vec![r#"{"pandaid":40001234,"failed":17,"finished":183,"rate":0.915,"site":"BNL_7"}"#.to_owned()];
         assert_eq!(unknown("Job 40001234: 17 failed of 183", &sources), Vec::<String>::new());
         assert_eq!(unknown("91.5% good, that is 92%", &sources), Vec::<String>::new());
         assert_eq!(unknown("17 of 183 is 9.3%", &sources), Vec::<String>::new());

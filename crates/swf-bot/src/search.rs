@@ -25,11 +25,11 @@ const LEAST: usize = 3;
 
 /// Words without a meaning of their own in a question about production.
 const STOP: &[&str] = &[
-    "a", "all", "an", "and", "any", "are", "as", "at", "be", "been", "by", "can", "could", "do", "does", "for",
-    "from", "get", "give", "had", "has", "have", "hello", "hi", "how", "i", "if", "in", "is", "it", "its", "me",
-    "my", "of", "on", "or", "our", "please", "show", "tell", "thank", "thanks", "that", "the", "their", "them",
-    "there", "these", "they", "this", "those", "to", "us", "was", "we", "were", "what", "when", "where", "which",
-    "who", "will", "with", "would", "you", "your",
+    "a", "all", "an", "and", "any", "are", "as", "at", "be", "been", "by", "can", "could", "do", "does",
+    "for", "from", "get", "give", "had", "has", "have", "hello", "hi", "how", "i", "if", "in", "is", "it",
+    "its", "me", "my", "of", "on", "or", "our", "please", "show", "tell", "thank", "thanks", "that", "the",
+    "their", "them", "there", "these", "they", "this", "those", "to", "us", "was", "we", "were", "what",
+    "when", "where", "which", "who", "will", "with", "would", "you", "your",
 ];
 
 /// Lower-case words, split at everything that is neither letter nor digit, without plural endings.

@@ -18,6 +18,8 @@ const ROUNDS: usize = 10;
 const AT_ONCE: usize = 4;
 /// Characters of one tool result that the model gets, stamp included.
 pub const RESULT: usize = 10_000;
+/// Begins every answer that is none.
+const APOLOGY: &str = "Sorry,";
 /// Tools that only serve the choice of others or speak of the bot itself.
 const OWN: [&str; 2] = [catalog::SELECT, catalog::SERVERS];
 
@@ -43,6 +45,8 @@ pub struct Answer {
     pub notes: String,
     /// Tools that were called, in order, each once.
     pub used: Vec<String>,
+    /// There is no answer; the body says why.
+    pub failed: bool,
 }
 
 impl Answer {
@@ -176,7 +180,8 @@ impl Exchange<'_> {
 
     /// Runs the calls of one round at the same time; the results keep their order.
     async fn call_all(&mut self, uses: Vec<Use>) -> Vec<Value> {
-        let selected: Vec<String> = uses.iter().filter(|u| u.name == catalog::SELECT).flat_map(names).collect();
+        let selected: Vec<String> =
+            uses.iter().filter(|u| u.name == catalog::SELECT).flat_map(names).collect();
         let this = &*self;
         let calls = uses.into_iter().map(|u| this.call(u));
         let done: Vec<Done> = futures_util::stream::iter(calls).buffered(AT_ONCE).collect().await;
@@ -191,15 +196,17 @@ impl Exchange<'_> {
 
     fn note(&mut self, done: Done) -> Value {
         let name = done.asked.name;
-        if !OWN.contains(&name.as_str()) && self.catalog.tools.contains_key(&name) && !self.used.contains(&name) {
+        if !OWN.contains(&name.as_str())
+            && self.catalog.tools.contains_key(&name)
+            && !self.used.contains(&name)
+        {
             self.used.push(name);
         }
         self.ids.extend(done.id);
         self.unrecorded += usize::from(done.unrecorded);
         self.sources.push(done.asked.input.to_string());
         self.sources.push(done.text.clone());
-        let mut result =
-            json!({"type": "tool_result", "tool_use_id": done.asked.id, "content": done.text});
+        let mut result = json!({"type": "tool_result", "tool_use_id": done.asked.id, "content": done.text});
         if done.failed {
             result["is_error"] = true.into();
         }
@@ -278,30 +285,50 @@ impl Exchange<'_> {
                 ("Sorry, the model gave no answer. Please ask again, or ask differently.".into(), None)
             }
             Ending::Said(text) => (text, None),
-            Ending::MaxTokens(text) => {
-                (text, Some(format!(":warning: *The answer ends here because it reached the limit of {most} tokens.*")))
+            Ending::MaxTokens(text) => (
+                text,
+                Some(format!(
+                    ":warning: *The answer ends here because it reached the limit of {most} tokens.*"
+                )),
+            ),
+            Ending::Rounds => {
+                ("I hit the maximum number of tool calls. Please try a more specific question.".into(), None)
             }
-            Ending::Rounds => ("I hit the maximum number of tool calls. Please try a more specific question.".into(), None),
-            Ending::Refusal(text) if text.is_empty() => ("Sorry, the model declined to answer this.".into(), None),
+            Ending::Refusal(text) if text.is_empty() => {
+                ("Sorry, the model declined to answer this.".into(), None)
+            }
             Ending::Refusal(text) => (text, Some(":warning: *The model declined to go on.*".into())),
-            Ending::Full => ("Sorry, this exchange has become too long for the model. Please ask in a new thread.".into(), None),
-            Ending::Odd(text, why) => (text, Some(format!(":warning: *The model stopped for an unusual reason: {why}.*"))),
+            Ending::Full => (
+                "Sorry, this exchange has become too long for the model. Please ask in a new thread.".into(),
+                None,
+            ),
+            Ending::Odd(text, why) => {
+                (text, Some(format!(":warning: *The model stopped for an unusual reason: {why}.*")))
+            }
             Ending::Failed(e) => {
                 tracing::error!("a question could not be answered: {e}");
                 (format!("Sorry, I could not process your question: {e}."), None)
             }
             Ending::Late => {
                 let seconds = self.bot.config.turn_timeout.as_secs();
-                (format!("Sorry, this took longer than {seconds} s and was given up. Please ask for less."), None)
+                (
+                    format!(
+                        "Sorry, this took longer than {seconds} s and was given up. Please ask for less."
+                    ),
+                    None,
+                )
             }
         };
         let body = provenance::stripped(&reply);
         let mut notes: Vec<String> = remark.into_iter().collect();
-        if !body.starts_with("Sorry,") {
+        if !body.starts_with(APOLOGY) {
             notes.extend(self.warnings(&reply, &body, choice));
         }
         if self.unrecorded > 0 {
-            notes.push(format!(":warning: *{} data provenance id(s) of this reply could not be recorded.*", self.unrecorded));
+            notes.push(format!(
+                ":warning: *{} data provenance id(s) of this reply could not be recorded.*",
+                self.unrecorded
+            ));
         }
         if !self.used.is_empty() {
             let scores: Vec<String> = choice.ranked.iter().map(|(n, s)| format!("{n}:{s:.2}")).collect();
@@ -310,7 +337,8 @@ impl Exchange<'_> {
             }
             notes.push(format!("*(tools used: {})*", self.used.join(", ")));
         }
-        Answer { body, notes: notes.join("\n"), used: self.used }
+        let failed = body.starts_with(APOLOGY);
+        Answer { body, notes: notes.join("\n"), used: self.used, failed }
     }
 
     fn warnings(&self, reply: &str, body: &str, choice: &Choice) -> Vec<String> {
@@ -373,7 +401,8 @@ mod tests {
 
     #[test]
     fn one_marker_in_brackets_is_silence() {
-        let answer = |body: &str| Answer { body: body.into(), notes: String::new(), used: Vec::new() };
+        let answer =
+            |body: &str| Answer { body: body.into(), notes: String::new(), used: Vec::new(), failed: false };
         assert!(answer("[No response]").is_silence());
         assert!(!answer("[a](b) and [c]").is_silence() && !answer("fine").is_silence());
     }

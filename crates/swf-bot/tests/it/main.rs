@@ -8,6 +8,8 @@
     reason = "helpers of tests fail like the tests themselves"
 )]
 
+mod chat;
+mod chats;
 mod model;
 mod rig;
 mod servers;

@@ -112,7 +112,11 @@ pub fn refused(status: u16, kind: &str, words: &str, retry_after: Option<&str>) 
     response
 }
 
-async fn messages(State(stage): State<Arc<Stage>>, headers: HeaderMap, Json(request): Json<Value>) -> Response {
+async fn messages(
+    State(stage): State<Arc<Stage>>,
+    headers: HeaderMap,
+    Json(request): Json<Value>,
+) -> Response {
     if headers.get("x-api-key").is_none_or(|k| k != "key") || headers.get("anthropic-version").is_none() {
         return refused(401, "authentication_error", "invalid x-api-key", None);
     }

@@ -23,13 +23,20 @@ async fn a_server_that_cannot_be_started_is_named_and_the_others_work() {
         let bot = Bot::start(config).unwrap();
         rig.model.calls(&[("bot_list_servers", json!({}))]).then(|request| {
             let system = request["system"][0]["text"].as_str().unwrap().to_owned();
-            assert!(system.contains("do not answer now, so that their tools are missing: broken"), "{system}");
+            assert!(
+                system.contains("do not answer now, so that their tools are missing: broken"),
+                "{system}"
+            );
             let table = results(request).remove(0);
             crate::model::said(&table, "end_turn")
         });
         let answer = bot.ask("Which servers are there?").await;
         assert!(answer.body.contains("| swf | swf-testbed"), "{}", answer.body);
-        assert!(answer.body.contains("| broken | down: /nonexistent/server cannot be started"), "{}", answer.body);
+        assert!(
+            answer.body.contains("| broken | down: /nonexistent/server cannot be started"),
+            "{}",
+            answer.body
+        );
     })
     .await;
 }

@@ -44,7 +44,10 @@ async fn a_cited_answer_is_verified_recorded_and_cleaned() {
         assert!(answer.notes.ends_with("*(tools used: panda_get_activity)*"), "{}", answer.notes);
         let id = seen.lock().unwrap().clone();
         let found = rig.json(&format!("/api/dpid/verify/?dpid={id}")).await;
-        assert_eq!((&found["tool_name"], &found["tool_args"]), (&json!("panda_get_activity"), &json!({"days": 7})));
+        assert_eq!(
+            (&found["tool_name"], &found["tool_args"]),
+            (&json!("panda_get_activity"), &json!({"days": 7}))
+        );
     })
     .await;
 }
@@ -82,7 +85,10 @@ async fn every_tool_is_in_the_catalog_the_fitting_ones_are_loaded_and_others_on_
         bot.ask("Why do jobs fail? Give the error summary.").await;
         let first = &model.heard()[0];
         let system = first["system"][0]["text"].as_str().unwrap();
-        assert!(system.contains("\n- pcs_search_tags: ") && system.contains("\n- panda_study_job: "), "{system}");
+        assert!(
+            system.contains("\n- pcs_search_tags: ") && system.contains("\n- panda_study_job: "),
+            "{system}"
+        );
         assert!(!system.contains("- swf_start_workflow"), "only the tools that are meant for it");
         let loaded = tools(first);
         assert!(loaded.contains("panda_error_summary") && !loaded.contains("pcs_search_tags"), "{loaded:?}");
@@ -100,12 +106,22 @@ async fn a_thread_keeps_its_tools_for_follow_ups_even_over_a_restart() {
         let thread = Some(("root1".to_owned(), "channel1".to_owned()));
         model.calls(&[("select_tools", json!({"names": ["pcs_list_tags"]}))]);
         model.calls(&[("pcs_list_tags", json!({"tag_type": "p"}))]).cites("Tags.");
-        let first = Question { words: "tags?".into(), told: "tags?".into(), thread: thread.clone(), ..Question::default() };
+        let first = Question {
+            words: "tags?".into(),
+            told: "tags?".into(),
+            thread: thread.clone(),
+            ..Question::default()
+        };
         bot.answer(first).await;
         let again = Bot::start(rig.config()).unwrap();
         again.settled().await;
         model.says("More.");
-        let follow = Question { words: "and the others?".into(), told: "and the others?".into(), thread, ..Question::default() };
+        let follow = Question {
+            words: "and the others?".into(),
+            told: "and the others?".into(),
+            thread,
+            ..Question::default()
+        };
         again.answer(follow).await;
         let last = model.heard().pop().unwrap();
         assert!(tools(&last).contains("pcs_list_tags"), "{:?}", tools(&last));

@@ -24,7 +24,12 @@ const TOOL_NAME: usize = 100;
 impl Store {
     /// Keeps which call an id was given to. The same id with the same call may come again; with another it is
     /// refused.
-    pub async fn record_provenance(&self, dpid: &str, tool: &str, arguments: &JsonValue) -> Result<(), Error> {
+    pub async fn record_provenance(
+        &self,
+        dpid: &str,
+        tool: &str,
+        arguments: &JsonValue,
+    ) -> Result<(), Error> {
         if !DPID.contains(&dpid.len()) || !dpid.chars().all(|c| c.is_ascii_alphanumeric()) {
             return Err(Error::field("dpid", "must be 1 to 12 letters and digits."));
         }
@@ -38,7 +43,8 @@ impl Store {
         self.db.execute(&sql).await?;
         let kept = self.provenance(dpid).await?;
         let same = kept.is_some_and(|k| {
-            k.get("tool_name").and_then(JsonValue::as_str) == Some(tool) && k.get("tool_args") == Some(arguments)
+            k.get("tool_name").and_then(JsonValue::as_str) == Some(tool)
+                && k.get("tool_args") == Some(arguments)
         });
         if same { Ok(()) } else { Err(Error::Conflict(format!("dpid {dpid} belongs to another call."))) }
     }
