@@ -112,6 +112,13 @@ enum Command {
         #[arg(long)]
         read_only: bool,
     },
+    /// Run the chat bot in Mattermost (see docs/BOT.md)
+    Bot,
+    /// Ask the bot one question here, e.g. `swf ask "Which sites failed most this week?"`
+    Ask {
+        /// The question
+        question: String,
+    },
     /// Look after the database
     #[command(subcommand)]
     Db(DbCommand),
@@ -306,6 +313,7 @@ async fn daemon_or_command(cli: Cli, loaded: Loaded) -> anyhow::Result<()> {
             | Command::Serve
             | Command::Broker
             | Command::Mcp { .. }
+            | Command::Bot
     );
     let logs = logging::start(cli.log_format, if daemon { &cli.log_level } else { "warn" }, ship);
     let role = Role::new(loaded)?;
@@ -329,6 +337,7 @@ async fn daemon_or_command(cli: Cli, loaded: Loaded) -> anyhow::Result<()> {
             }
         }
         Command::Mcp { read_only } => role.stdio(read_only).await,
+        Command::Bot => role.bot(shutdown).await,
         other => command(&role, other).await,
     }
 }
@@ -352,6 +361,7 @@ async fn command(role: &Role, command: Command) -> anyhow::Result<()> {
             println!("{}", answer.get("message").and_then(|m| m.as_str()).unwrap_or("done"));
             Ok(())
         }
+        Command::Ask { question } => role.ask(&question).await,
         Command::Status => {
             print!("{}", tools::status(role).await?);
             Ok(())

@@ -2,6 +2,7 @@
 //!
 //! *Invariant:* an unknown key or an impossible value ends with one line that names it and what to change.
 
+mod bot;
 mod environment;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
+
+pub use bot::{Bot, BotServer};
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -35,6 +38,8 @@ pub struct Config {
     pub mcp: Mcp,
     /// How long rows are kept.
     pub retention: Retention,
+    /// The chat bot.
+    pub bot: Bot,
 }
 
 /// `[server]`
@@ -507,6 +512,7 @@ impl Loaded {
 fn shown(path: &str, value: &Value) -> String {
     match (path, value) {
         (_, Value::String(s)) if s.is_empty() => "\"\"".into(),
+        (secret, _) if bot::SECRETS.contains(&secret) => "\"(hidden)\"".into(),
         ("broker.password" | "broker.command_key" | "auth.proxy_secret", _) => "\"(hidden)\"".into(),
         ("database.url" | "panda.url", Value::String(url)) => format!("{:?}", swf_db::without_password(url)),
         _ => value.to_string(),

@@ -2,6 +2,7 @@
 //!
 //! *Invariant:* no other crate reads the environment.
 
+mod bot;
 pub mod cli;
 mod commands;
 pub mod config;

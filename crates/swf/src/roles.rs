@@ -401,8 +401,14 @@ impl Role {
     /// The configuration as children shall read it, in a file of the data folder.
     pub fn write_effective(&self) -> anyhow::Result<PathBuf> {
         let path = self.files.path("effective.toml");
-        let table =
-            toml::Table::try_from(self.loaded.config.clone()).context("write the effective configuration")?;
+        let mut config = self.loaded.config.clone();
+        // No child is the bot; its keys stay here.
+        for key in
+            [&mut config.bot.anthropic_api_key, &mut config.bot.mattermost_token, &mut config.bot.mcp_token]
+        {
+            key.clear();
+        }
+        let table = toml::Table::try_from(config).context("write the effective configuration")?;
         std::fs::write(&path, toml::to_string(&table)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
         Ok(path)

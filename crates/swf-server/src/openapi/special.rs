@@ -190,12 +190,20 @@ fn batches() -> Vec<Endpoint> {
 
 fn looks() -> Vec<Endpoint> {
     let map = json!({"type": "object", "additionalProperties": {"type": "string"}});
-    let summary = json!({"type": "object", "additionalProperties": {"type": "object"}});
+    let counts = json!({"type": "object", "additionalProperties": {"type": "object"}});
     let tools = object(json!({"count": whole(), "tools": OBJECTS()}));
     let users = object(json!({"users": OBJECTS()}));
     let dpid = query("dpid", "Id of one answer.", &text());
     let verified = json!({"type": "object"});
+    let call = json!({"type": "object", "required": ["dpid", "tool_name"], "properties": {
+        "dpid": {"type": "string", "pattern": "^[0-9A-Za-z]{1,12}$"},
+        "tool_name": {"type": "string", "minLength": 1, "maxLength": 100}, "tool_args": {}}});
+    let kept = object(json!({"dpid": text(), "status": {"const": "success"}}));
+    let summary = "Keep which call of a tool a data provenance id was given to";
+    let mut provenance = post("/api/dpid/", "record_provenance", summary, Some(call), kept.clone());
+    provenance.answers = vec![(201, answer("Kept.", &kept))];
     vec![
+        provenance,
         get("/api/", "root", "Names and addresses of the lists", vec![], map.clone()),
         get("/pcs/api/", "pcs_root", "Names and addresses of the lists", vec![], map),
         get(
@@ -203,7 +211,7 @@ fn looks() -> Vec<Endpoint> {
             "log_summary",
             "Counts and newest errors by application and instance",
             vec![],
-            summary,
+            counts,
         ),
         get("/api/users/", "users", "Accounts, for administrators", vec![], users),
         get("/api/v1/tools/", "tools", "The tools and their arguments", vec![], tools),

@@ -99,6 +99,7 @@ fn special_routes(mut router: Router<Arc<Rest>>) -> Router<Arc<Rest>> {
     router = both(router, "/api/logs/summary", special::log_summary);
     router = both(router, "/api/ai-memory", special::memory);
     router = both(router, "/api/ai-memory/record", special::record_memory);
+    router = both(router, "/api/dpid", special::record_provenance);
     router = both(router, "/api/dpid/verify", special::provenance);
     router = both(router, "/api/users", special::users);
     router = both(router, "/api/v1/tools", tools::list);

@@ -246,6 +246,25 @@ pub(super) async fn memory(State(rest): Shared, request: Request) -> Response {
     .await
 }
 
+/// `POST /api/dpid/`: which call of a tool an id was given to.
+pub(super) async fn record_provenance(State(rest): Shared, request: Request) -> Response {
+    serve(
+        rest,
+        |_| WRITE,
+        request,
+        async |mut call: Call| {
+            call.only(Method::POST)?;
+            let body = call.body().await?.json();
+            let (dpid, tool) = (text(&body, "dpid"), text(&body, "tool_name"));
+            let arguments = body.get("tool_args").filter(|a| !a.is_null()).cloned();
+            let arguments = arguments.unwrap_or_else(|| json!({}));
+            call.store().record_provenance(&dpid, &tool, &arguments).await?;
+            Ok(answer(StatusCode::CREATED, &json!({"dpid": dpid, "status": "success"})))
+        },
+    )
+    .await
+}
+
 /// `GET /api/dpid/verify/?dpid=`
 pub(super) async fn provenance(State(rest): Shared, request: Request) -> Response {
     only(Method::GET, rest, Guard::OPEN, request, async |call: Call| {

@@ -370,6 +370,23 @@ async fn provenance_ids_can_be_verified() {
         let missing = app.get("/api/dpid/verify/?dpid=zzz").await;
         assert_eq!((missing.status, missing.body), (404, json!({"dpid": "zzz", "verified": false})));
         assert_eq!(app.get("/api/dpid/verify/").await.body["count"], 1);
+
+        let call = json!({"dpid": "0A1B2C3D", "tool_name": "panda_list_jobs", "tool_args": {"days": 7}});
+        for _ in 0..2 {
+            assert_eq!(
+                app.post("/api/dpid/", call.clone()).await.status,
+                201,
+                "the same call may come again"
+            );
+        }
+        let found = app.get("/api/dpid/verify/?dpid=0A1B2C3D").await.body;
+        assert_eq!((&found["tool_name"], &found["tool_args"]), (&call["tool_name"], &call["tool_args"]));
+        let other = json!({"dpid": "0A1B2C3D", "tool_name": "another", "tool_args": {}});
+        assert_eq!(app.post("/api/dpid/", other).await.status, 409);
+        assert_eq!(app.post("/api/dpid/", json!({"dpid": "no id", "tool_name": "t"})).await.status, 400);
+        let nobody =
+            reqwest::Client::new().post(format!("{}/api/dpid/", app.url)).json(&call).send().await.unwrap();
+        assert_eq!(nobody.status(), 403);
     })
     .await;
 }
