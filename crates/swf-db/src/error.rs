@@ -23,8 +23,8 @@ pub enum Error {
     /// The role may not do this.
     #[error("database refused the statement for lack of permission")]
     Denied(#[source] sqlx::Error),
-    /// A table or column that the statement names does not exist.
-    #[error("database schema lacks what the statement needs")]
+    /// A table or column that the statement names does not exist, or one is demanded that it does not name.
+    #[error("database schema is not the one that the statement is for")]
     Schema(#[source] sqlx::Error),
     /// A unique constraint was violated; `constraint` is its name or its columns.
     #[error("a row with this key already exists ({constraint})")]
@@ -78,7 +78,8 @@ impl Error {
                 Error::Unique { constraint, source: e }
             }
             ErrorKind::ForeignKeyViolation => Error::ForeignKey(e),
-            ErrorKind::NotNullViolation | ErrorKind::CheckViolation => Error::BadValue(e),
+            ErrorKind::NotNullViolation => Error::Schema(e),
+            ErrorKind::CheckViolation => Error::BadValue(e),
             _ => match code.as_str() {
                 // PostgreSQL: cancelled by statement_timeout, lock_timeout; SQLite: busy, locked
                 "57014" | "55P03" | "5" | "6" | "517" => Error::Timeout(e),

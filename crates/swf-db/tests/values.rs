@@ -169,7 +169,7 @@ async fn what_does_not_fit_a_column_is_a_bad_value_on_both_engines() {
         }
         let missing = Sql::new("INSERT INTO probe_owner (name) VALUES ('x')");
         let error = db.execute(&missing).await.unwrap_err();
-        assert!(matches!(error, Error::BadValue(_)), "{error:?}");
+        assert!(matches!(error, Error::Schema(_)), "{error:?}");
     })
     .await;
 }

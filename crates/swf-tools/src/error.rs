@@ -83,7 +83,7 @@ impl From<swf_db::Error> for Error {
                     .into(),
             },
             Db::Schema(_) => Error::Unavailable {
-                what: "the database lacks a table or column that this needs; run `swf db check`".into(),
+                what: "the database has another shape than this needs; `swf db check` names what differs".into(),
             },
             Db::Unique { constraint, .. } => Error::conflict(
                 format!("a row with this key already exists ({constraint})"),
