@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use chrono::NaiveDateTime;
+use chrono::{NaiveDateTime, TimeDelta};
 use swf_db::{Engine, Row, Sql, Value};
 
 use super::answer::{int, moment, text};
@@ -397,7 +397,7 @@ pub fn part(
         faulty(catalog, table, panda.is_postgres()),
     ));
     let storage = match detail.storage && catalog.trouble("filestable4").is_none() {
-        true => stored(engine, table),
+        true => stored(engine, table, window),
         false => Sql::new(if engine == Engine::Postgres { "CAST(NULL AS text)" } else { "NULL" }),
     };
     sql.push(storage.text(), storage.values().to_vec());
@@ -414,11 +414,17 @@ pub fn part(
 
 /// The storage elements of a job's files as one text. Files of archived jobs carry the job's last change, which
 /// keeps each look-up in one partition of many; files of other jobs the time of their creation.
-fn stored(engine: Engine, table: &Table) -> Sql {
+fn stored(engine: Engine, table: &Table, window: Option<Window>) -> Sql {
     let mut files = Sql::new(format!("FROM {SCHEMA}.filestable4 f"));
     files.and("f.pandaid = t.pandaid", []).and("f.destinationse IS NOT NULL", []);
-    // An hour to either side, for rows that were written one after the other.
     if table.name == "jobsarchived4" && engine == Engine::Postgres {
+        // An hour to either side, for rows that were written one after the other. The window leaves few partitions
+        // to the plan, the job's own time one of them to each look-up.
+        let slack = TimeDelta::hours(1);
+        if let Some(Window { start, end, given }) = window {
+            let wider = Window { start: start - slack, end: end.map(|e| e + slack), given };
+            wider.limit(&mut files, "f.modificationtime");
+        }
         files.and("f.modificationtime >= t.modificationtime - interval '1 hour'", []);
         files.and("f.modificationtime <= t.modificationtime + interval '1 hour'", []);
     }

@@ -167,3 +167,40 @@ async fn memory_keeps_a_filter_that_matches_nothing_from_walking() {
     p.close().await;
     direct.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_archive_is_reported_in_time_also_when_hours_are_missing_and_served_when_they_are_not() {
+    on_postgres(None, async |db| {
+        let direct = postgres(&db.url, &plan(), settings()).await;
+        let quick = Settings {
+            remembered_days: 35,
+            lock_timeout: std::time::Duration::from_millis(500),
+            ..settings()
+        };
+        let p = plant(&db.url, quick).await;
+        p.panda.share(record().await, Clock::fixed(now()));
+        p.panda.catalog().await.unwrap();
+        let lock = swf_db::Sql::new("LOCK TABLE doma_panda.jobsarchived4 IN ACCESS EXCLUSIVE MODE");
+        let exact = json!({"start_time": "2026-07-12T00:00:00", "end_time": "2026-07-13T00:00:00"});
+        let writer = Db::open(&db.url, &Options::default()).await.unwrap();
+        let mut tx = writer.begin().await.unwrap();
+        tx.execute(&lock).await.unwrap();
+        let started = std::time::Instant::now();
+        let text = p.try_call("panda_resource_usage", exact.clone()).await.unwrap_err().to_string();
+        assert!(text.contains("locked by somebody else"), "{text}");
+        assert!(started.elapsed() < std::time::Duration::from_secs(5), "{:?}", started.elapsed());
+        drop(tx);
+        p.panda.renew_closed_hours().await.unwrap();
+        p.panda.forget_answers().await;
+        // The window is remembered from end to end: nobody needs the archive.
+        let mut tx = writer.begin().await.unwrap();
+        tx.execute(&lock).await.unwrap();
+        let answer = p.call("panda_trend", exact).await;
+        assert!(answer["all"]["finished"].as_array().unwrap().iter().any(|n| n.as_i64() > Some(0)));
+        drop(tx);
+        writer.close().await;
+        p.close().await;
+        direct.close().await;
+    })
+    .await;
+}

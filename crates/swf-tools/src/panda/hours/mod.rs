@@ -14,7 +14,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, DurationRound, NaiveDateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
@@ -36,6 +36,10 @@ const YOUNG_TRUSTED: TimeDelta = TimeDelta::minutes(20);
 const OLD_TRUSTED: TimeDelta = TimeDelta::hours(12);
 /// A call reads at most so many missing hours itself; more are left to the upkeep, and asked directly until then.
 const AT_ONCE: usize = 26;
+/// It spends no more than this on it, so that a slow PanDA costs a call one time limit and not two.
+const FILL: Duration = Duration::from_secs(3);
+/// After a failure calls ask directly for this long.
+const REST: Duration = Duration::from_secs(60);
 /// Hours read by one statement of the upkeep.
 const RUN: usize = 24;
 /// Cells of one statement at most: hours with more are not remembered.
@@ -113,6 +117,8 @@ pub struct Memory<C> {
     kept: Mutex<Kept<C>>,
     loading: tokio::sync::Mutex<()>,
     filling: tokio::sync::Mutex<()>,
+    /// When a call could not read what it missed.
+    failed: Mutex<Option<Instant>>,
 }
 
 struct Kept<C> {
@@ -127,7 +133,12 @@ struct Kept<C> {
 impl<C> Default for Memory<C> {
     fn default() -> Memory<C> {
         let kept = Kept { hours: BTreeMap::new(), cells: 0, floor: None, refused: BTreeMap::new() };
-        Memory { kept: Mutex::new(kept), loading: Default::default(), filling: Default::default() }
+        Memory {
+            kept: Mutex::new(kept),
+            loading: Default::default(),
+            filling: Default::default(),
+            failed: Mutex::default(),
+        }
     }
 }
 
@@ -181,8 +192,13 @@ impl<C: Cell> Memory<C> {
         if missing.is_empty() || missing.len() > AT_ONCE {
             return;
         }
-        if let Ok(_filling) = self.filling.try_lock() {
-            self.fill(panda, catalog, &missing).await.unwrap_or_else(|e| debug!("closed hours: {e}"));
+        let resting = lock(&self.failed).is_some_and(|at| at.elapsed() < REST);
+        if let (false, Ok(_filling)) = (resting, self.filling.try_lock()) {
+            let filled = tokio::time::timeout(FILL, self.fill(panda, catalog, &missing)).await;
+            if !matches!(filled, Ok(Ok(()))) {
+                debug!("closed hours could not be read for a call: it asks directly");
+                *lock(&self.failed) = Some(Instant::now());
+            }
         }
     }
 
