@@ -219,6 +219,8 @@ async fn what_is_made_on_postgres_is_what_the_contract_states_column_by_column()
                 "swfx_mcp_session",
                 "swfx_message_uid",
                 "swfx_migration",
+                "swfx_panda_answer",
+                "swfx_panda_hour",
                 "swfx_task_snapshot"
             ]
         );
@@ -332,7 +334,9 @@ async fn on_a_database_of_django_nothing_of_its_own_changes_and_swf_can_run() {
                 "swfx_audit",
                 "swfx_mcp_session",
                 "swfx_lease",
-                "swfx_task_snapshot"
+                "swfx_task_snapshot",
+                "swfx_panda_answer",
+                "swfx_panda_hour"
             ]
         );
         assert!(report.added.is_empty(), "{report}");
