@@ -25,4 +25,5 @@ mod rest_pcs;
 mod rest_records;
 mod rig;
 mod scripts;
+mod slash;
 mod sse;
