@@ -310,7 +310,11 @@ impl Role {
     }
 
     fn rest_config(&self, service: &Service) -> swf_server::rest::Config {
-        swf_server::rest::Config { zone: service.settings.time_zone, ..Default::default() }
+        swf_server::rest::Config {
+            zone: service.settings.time_zone,
+            slash_token: self.loaded.config.bot.slash_token.clone(),
+            ..Default::default()
+        }
     }
 
     /// The host of the public address counts as ours.

@@ -238,7 +238,7 @@ fn credentials(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
 }
 
 /// Compares in a time that does not depend on where the texts differ.
-fn same(a: &[u8], b: &[u8]) -> bool {
+pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
     let difference = a.iter().zip(b).fold(0u8, |seen, (x, y)| seen | (x ^ y));
     a.len() == b.len() && difference == 0
 }

@@ -202,8 +202,17 @@ fn looks() -> Vec<Endpoint> {
     let summary = "Keep which call of a tool a data provenance id was given to";
     let mut provenance = post("/api/dpid/", "record_provenance", summary, Some(call), kept.clone());
     provenance.answers = vec![(201, answer("Kept.", &kept))];
+    let words = json!({"type": "object", "required": ["token", "text"], "properties": {
+        "token": text(), "command": text(), "text": text(), "user_name": text(), "channel_id": text(),
+        "response_url": text()}});
+    let said = object(json!({"text": text()}));
+    let summary = "The /panda command of Mattermost";
+    let mut slash = post("/api/slash/panda/", "slash_panda", summary, Some(words), said.clone());
+    slash.answers.push((401, answer("The shared secret is wrong, or none is configured.", &said)));
+    slash.refused = &[400, 405, 406, 413, 415];
     vec![
         provenance,
+        slash,
         get("/api/", "root", "Names and addresses of the lists", vec![], map.clone()),
         get("/pcs/api/", "pcs_root", "Names and addresses of the lists", vec![], map),
         get(

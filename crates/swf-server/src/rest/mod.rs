@@ -7,6 +7,7 @@ mod limits;
 mod options;
 mod pcs;
 mod records;
+mod slash;
 mod special;
 mod tools;
 
@@ -36,6 +37,8 @@ pub struct Config {
     pub most_bytes: usize,
     /// Log records from callers without token; `None` refuses them.
     pub log_intake: Option<LogIntake>,
+    /// What Mattermost sends with the `/panda` command; empty: the command is refused.
+    pub slash_token: String,
     /// Anybody reads and writes the AI dialogue of anybody, as the original had it.
     pub open_ai_memory: bool,
 }
@@ -47,6 +50,7 @@ impl Default for Config {
             most_rows: MOST_ROWS,
             most_bytes: 16 << 20,
             log_intake: Some(LogIntake::default()),
+            slash_token: String::new(),
             open_ai_memory: false,
         }
     }
@@ -101,6 +105,7 @@ fn special_routes(mut router: Router<Arc<Rest>>) -> Router<Arc<Rest>> {
     router = both(router, "/api/ai-memory/record", special::record_memory);
     router = both(router, "/api/dpid", special::record_provenance);
     router = both(router, "/api/dpid/verify", special::provenance);
+    router = both(router, "/api/slash/panda", slash::panda);
     router = both(router, "/api/users", special::users);
     router = both(router, "/api/v1/tools", tools::list);
     both(router, "/api/v1/tools/{name}", tools::call)

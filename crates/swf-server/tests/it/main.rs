@@ -28,5 +28,6 @@ mod rest_records;
 mod retention;
 mod rig;
 mod scripts;
+mod slash;
 mod sse;
 mod upkeep;

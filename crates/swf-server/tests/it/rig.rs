@@ -23,6 +23,7 @@ pub struct Wishes {
     pub auth: auth::Config,
     pub streams: sse::Config,
     pub mcp: mcp::Config,
+    pub rest: rest::Config,
     pub panda: Option<panda::Panda>,
 }
 
@@ -72,7 +73,7 @@ impl Rig {
             sources: Default::default(),
         });
         let auth = Auth::new(db.clone(), wishes.auth);
-        let app = Arc::new(App::new(service, auth, rest::Config::default(), wishes.streams));
+        let app = Arc::new(App::new(service, auth, wishes.rest, wishes.streams));
         let capture = ClientConfig { client_id: Some("monitor".into()), ..connection };
         let capture_config = ingest::Config { destination: TOPIC.into(), durable: "monitor".into() };
         let server = Server {
