@@ -214,3 +214,13 @@ async fn without_a_broker_commands_fail_and_say_that_nothing_was_sent() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_empty_namespace_is_refused_before_anybody_is_asked() {
+    on_sqlite(Some(&SCHEMA), async |db: TestDb| {
+        let world = World::busy(&db).await;
+        let refusal = world.refusal("swf_start_workflow", json!({"namespace": " "})).await;
+        assert!(refusal.starts_with("namespace: is empty"), "{refusal}");
+    })
+    .await;
+}

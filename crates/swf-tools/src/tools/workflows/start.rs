@@ -125,6 +125,9 @@ impl StartWorkflow {
             (None, false) => file.config.unwrap_or_else(|| "fast_processing_default".into()),
         };
         plain_name("config", &config)?;
+        if self.namespace.as_deref().is_some_and(|n| n.trim().is_empty()) {
+            return Err(Error::invalid("namespace", "is empty; leave it out for the one of testbed.toml"));
+        }
         let namespace = match self.namespace.or(file.namespace) {
             Some(namespace) => namespace,
             None => newest_manager_namespace(cx).await?.ok_or_else(|| {
