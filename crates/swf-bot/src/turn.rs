@@ -112,7 +112,7 @@ impl Bot {
             selected: Vec::new(),
             used: Vec::new(),
             ids: BTreeSet::new(),
-            sources: vec![question.told.clone()],
+            sources: vec![question.words.clone()],
             unrecorded: 0,
             catalog,
         };
@@ -206,11 +206,14 @@ impl Exchange<'_> {
         self.unrecorded += usize::from(done.unrecorded);
         self.sources.push(done.asked.input.to_string());
         self.sources.push(done.text.clone());
-        let mut result = json!({"type": "tool_result", "tool_use_id": done.asked.id, "content": done.text});
+        let mut result = Map::new();
+        result.insert("type".into(), "tool_result".into());
+        result.insert("tool_use_id".into(), done.asked.id.into());
+        result.insert("content".into(), done.text.into());
         if done.failed {
-            result["is_error"] = true.into();
+            result.insert("is_error".into(), true.into());
         }
-        result
+        result.into()
     }
 
     async fn call(&self, asked: Use) -> Done {
@@ -257,11 +260,13 @@ impl Exchange<'_> {
             names.iter().partition(|n| self.catalog.tools.contains_key(*n));
         let new: Vec<&String> = known.into_iter().filter(|n| !self.loaded.contains(*n)).collect();
         let message = format!("Loaded {} tools. They are now available for use.", new.len());
-        let mut out = json!({"loaded": new, "message": message});
+        let mut out = Map::new();
+        out.insert("loaded".into(), json!(new));
+        out.insert("message".into(), message.into());
         if !unknown.is_empty() {
-            out["unknown"] = json!(unknown);
+            out.insert("unknown".into(), json!(unknown));
         }
-        out.to_string()
+        Value::Object(out).to_string()
     }
 
     /// The next message of the thread starts with these tools.
