@@ -284,46 +284,8 @@ impl Exchange<'_> {
     }
 
     fn finish(self, ending: Ending, choice: &Choice) -> Answer {
-        let most = self.bot.model.max_tokens();
-        let (reply, remark) = match ending {
-            Ending::Said(text) if text.is_empty() => {
-                ("Sorry, the model gave no answer. Please ask again, or ask differently.".into(), None)
-            }
-            Ending::Said(text) => (text, None),
-            Ending::MaxTokens(text) => (
-                text,
-                Some(format!(
-                    ":warning: *The answer ends here because it reached the limit of {most} tokens.*"
-                )),
-            ),
-            Ending::Rounds => {
-                ("I hit the maximum number of tool calls. Please try a more specific question.".into(), None)
-            }
-            Ending::Refusal(text) if text.is_empty() => {
-                ("Sorry, the model declined to answer this.".into(), None)
-            }
-            Ending::Refusal(text) => (text, Some(":warning: *The model declined to go on.*".into())),
-            Ending::Full => (
-                "Sorry, this exchange has become too long for the model. Please ask in a new thread.".into(),
-                None,
-            ),
-            Ending::Odd(text, why) => {
-                (text, Some(format!(":warning: *The model stopped for an unusual reason: {why}.*")))
-            }
-            Ending::Failed(e) => {
-                tracing::error!("a question could not be answered: {e}");
-                (format!("Sorry, I could not process your question: {e}."), None)
-            }
-            Ending::Late => {
-                let seconds = self.bot.config.turn_timeout.as_secs();
-                (
-                    format!(
-                        "Sorry, this took longer than {seconds} s and was given up. Please ask for less."
-                    ),
-                    None,
-                )
-            }
-        };
+        let seconds = self.bot.config.turn_timeout.as_secs();
+        let (reply, remark) = ending.told(self.bot.model.max_tokens(), seconds);
         let body = provenance::stripped(&reply);
         let mut notes: Vec<String> = remark.into_iter().collect();
         if !body.starts_with(APOLOGY) {
@@ -363,6 +325,46 @@ impl Exchange<'_> {
             out.push(provenance::unknown_warning(&unknown));
         }
         out
+    }
+}
+
+impl Ending {
+    /// The reply, and what is remarked about its end. `most` tokens and `seconds` were the limits.
+    fn told(self, most: u32, seconds: u64) -> (String, Option<String>) {
+        match self {
+            Ending::Said(text) if text.is_empty() => {
+                ("Sorry, the model gave no answer. Please ask again, or ask differently.".into(), None)
+            }
+            Ending::Said(text) => (text, None),
+            Ending::MaxTokens(text) => (
+                text,
+                Some(format!(
+                    ":warning: *The answer ends here because it reached the limit of {most} tokens.*"
+                )),
+            ),
+            Ending::Rounds => {
+                ("I hit the maximum number of tool calls. Please try a more specific question.".into(), None)
+            }
+            Ending::Refusal(text) if text.is_empty() => {
+                ("Sorry, the model declined to answer this.".into(), None)
+            }
+            Ending::Refusal(text) => (text, Some(":warning: *The model declined to go on.*".into())),
+            Ending::Full => (
+                "Sorry, this exchange has become too long for the model. Please ask in a new thread.".into(),
+                None,
+            ),
+            Ending::Odd(text, why) => {
+                (text, Some(format!(":warning: *The model stopped for an unusual reason: {why}.*")))
+            }
+            Ending::Failed(e) => {
+                tracing::error!("a question could not be answered: {e}");
+                (format!("Sorry, I could not process your question: {e}."), None)
+            }
+            Ending::Late => (
+                format!("Sorry, this took longer than {seconds} s and was given up. Please ask for less."),
+                None,
+            ),
+        }
     }
 }
 
