@@ -112,7 +112,7 @@ impl Bot {
             selected: Vec::new(),
             used: Vec::new(),
             ids: BTreeSet::new(),
-            sources: vec![question.told.clone()],
+            sources: vec![question.words.clone()],
             unrecorded: 0,
             catalog,
         };
@@ -206,11 +206,14 @@ impl Exchange<'_> {
         self.unrecorded += usize::from(done.unrecorded);
         self.sources.push(done.asked.input.to_string());
         self.sources.push(done.text.clone());
-        let mut result = json!({"type": "tool_result", "tool_use_id": done.asked.id, "content": done.text});
+        let mut result = Map::new();
+        result.insert("type".into(), "tool_result".into());
+        result.insert("tool_use_id".into(), done.asked.id.into());
+        result.insert("content".into(), done.text.into());
         if done.failed {
-            result["is_error"] = true.into();
+            result.insert("is_error".into(), true.into());
         }
-        result
+        result.into()
     }
 
     async fn call(&self, asked: Use) -> Done {
@@ -257,11 +260,13 @@ impl Exchange<'_> {
             names.iter().partition(|n| self.catalog.tools.contains_key(*n));
         let new: Vec<&String> = known.into_iter().filter(|n| !self.loaded.contains(*n)).collect();
         let message = format!("Loaded {} tools. They are now available for use.", new.len());
-        let mut out = json!({"loaded": new, "message": message});
+        let mut out = Map::new();
+        out.insert("loaded".into(), json!(new));
+        out.insert("message".into(), message.into());
         if !unknown.is_empty() {
-            out["unknown"] = json!(unknown);
+            out.insert("unknown".into(), json!(unknown));
         }
-        out.to_string()
+        Value::Object(out).to_string()
     }
 
     /// The next message of the thread starts with these tools.
@@ -279,46 +284,8 @@ impl Exchange<'_> {
     }
 
     fn finish(self, ending: Ending, choice: &Choice) -> Answer {
-        let most = self.bot.model.max_tokens();
-        let (reply, remark) = match ending {
-            Ending::Said(text) if text.is_empty() => {
-                ("Sorry, the model gave no answer. Please ask again, or ask differently.".into(), None)
-            }
-            Ending::Said(text) => (text, None),
-            Ending::MaxTokens(text) => (
-                text,
-                Some(format!(
-                    ":warning: *The answer ends here because it reached the limit of {most} tokens.*"
-                )),
-            ),
-            Ending::Rounds => {
-                ("I hit the maximum number of tool calls. Please try a more specific question.".into(), None)
-            }
-            Ending::Refusal(text) if text.is_empty() => {
-                ("Sorry, the model declined to answer this.".into(), None)
-            }
-            Ending::Refusal(text) => (text, Some(":warning: *The model declined to go on.*".into())),
-            Ending::Full => (
-                "Sorry, this exchange has become too long for the model. Please ask in a new thread.".into(),
-                None,
-            ),
-            Ending::Odd(text, why) => {
-                (text, Some(format!(":warning: *The model stopped for an unusual reason: {why}.*")))
-            }
-            Ending::Failed(e) => {
-                tracing::error!("a question could not be answered: {e}");
-                (format!("Sorry, I could not process your question: {e}."), None)
-            }
-            Ending::Late => {
-                let seconds = self.bot.config.turn_timeout.as_secs();
-                (
-                    format!(
-                        "Sorry, this took longer than {seconds} s and was given up. Please ask for less."
-                    ),
-                    None,
-                )
-            }
-        };
+        let seconds = self.bot.config.turn_timeout.as_secs();
+        let (reply, remark) = ending.told(self.bot.model.max_tokens(), seconds);
         let body = provenance::stripped(&reply);
         let mut notes: Vec<String> = remark.into_iter().collect();
         if !body.starts_with(APOLOGY) {
@@ -358,6 +325,46 @@ impl Exchange<'_> {
             out.push(provenance::unknown_warning(&unknown));
         }
         out
+    }
+}
+
+impl Ending {
+    /// The reply, and what is remarked about its end. `most` tokens and `seconds` were the limits.
+    fn told(self, most: u32, seconds: u64) -> (String, Option<String>) {
+        match self {
+            Ending::Said(text) if text.is_empty() => {
+                ("Sorry, the model gave no answer. Please ask again, or ask differently.".into(), None)
+            }
+            Ending::Said(text) => (text, None),
+            Ending::MaxTokens(text) => (
+                text,
+                Some(format!(
+                    ":warning: *The answer ends here because it reached the limit of {most} tokens.*"
+                )),
+            ),
+            Ending::Rounds => {
+                ("I hit the maximum number of tool calls. Please try a more specific question.".into(), None)
+            }
+            Ending::Refusal(text) if text.is_empty() => {
+                ("Sorry, the model declined to answer this.".into(), None)
+            }
+            Ending::Refusal(text) => (text, Some(":warning: *The model declined to go on.*".into())),
+            Ending::Full => (
+                "Sorry, this exchange has become too long for the model. Please ask in a new thread.".into(),
+                None,
+            ),
+            Ending::Odd(text, why) => {
+                (text, Some(format!(":warning: *The model stopped for an unusual reason: {why}.*")))
+            }
+            Ending::Failed(e) => {
+                tracing::error!("a question could not be answered: {e}");
+                (format!("Sorry, I could not process your question: {e}."), None)
+            }
+            Ending::Late => (
+                format!("Sorry, this took longer than {seconds} s and was given up. Please ask for less."),
+                None,
+            ),
+        }
     }
 }
 

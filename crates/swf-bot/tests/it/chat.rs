@@ -40,7 +40,7 @@ struct Shared {
 
 #[derive(Clone)]
 enum Wire {
-    Event(i64, String),
+    Event(String),
     Cut,
 }
 
@@ -141,7 +141,7 @@ impl Shared {
             json!({"event": "posted", "data": data, "broadcast": {"channel_id": channel}, "seq": number})
                 .to_string();
         world.sent.push((number, event.clone()));
-        drop(self.wire.send(Wire::Event(number, event)));
+        drop(self.wire.send(Wire::Event(event)));
         post
     }
 }
@@ -257,7 +257,7 @@ async fn serve(
     loop {
         tokio::select! {
             told = wire.recv() => match told {
-                Ok(Wire::Event(_, text)) => socket.send(Message::text(text)).await?,
+                Ok(Wire::Event(text)) => socket.send(Message::text(text)).await?,
                 // Without goodbye, as networks do.
                 Ok(Wire::Cut) | Err(_) => return Ok(()),
             },
