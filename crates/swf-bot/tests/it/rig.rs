@@ -78,8 +78,13 @@ impl Rig {
         });
         let auth = Auth::new(self.db.clone(), auth::Config::default());
         let app = Arc::new(App::new(service, auth, rest::Config::default(), sse::Config::default()));
-        let server =
-            Server { app, prefix: "/swf-monitor".into(), mcp: mcp::Config::default(), capture: None };
+        let server = Server {
+            app,
+            prefix: "/swf-monitor".into(),
+            mcp: mcp::Config::default(),
+            capture: None,
+            retention: Default::default(),
+        };
         self.stop = CancellationToken::new();
         self.server = Some(tokio::spawn(server.run(listener, self.stop.clone())));
     }
