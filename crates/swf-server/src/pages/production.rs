@@ -183,7 +183,7 @@ pub const PAGES: &[Page] = &[
         lead: "Failed jobs with their errors.",
         view: View::List(List {
             aliases: &[("error_source", "error_component")],
-            summary: &["error_summary"],
+            summary: &["window"],
             ..panda("panda_diagnose_jobs", "jobs", DIAGNOSTICS)
         }),
     },

@@ -108,6 +108,17 @@ impl Bucket {
         date.to_string()
     }
 
+    /// As [`Bucket::all`]; an error when they are more than `most`.
+    pub fn few(self, from: NaiveDateTime, to: NaiveDateTime, most: usize) -> Result<Vec<String>, Error> {
+        let starts = self.all(from, to);
+        if starts.len() <= most {
+            return Ok(starts);
+        }
+        let why =
+            format!("{} buckets are more than {most}: take longer ones or a shorter window", starts.len());
+        Err(Error::invalid("bucket", why))
+    }
+
     /// The starts of all buckets from one time to another, for series without holes.
     pub fn all(self, from: NaiveDateTime, to: NaiveDateTime) -> Vec<String> {
         let (mut at, mut out) = (from, Vec::new());

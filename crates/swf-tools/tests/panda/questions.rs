@@ -251,27 +251,28 @@ async fn wrong_arguments_are_refused_with_the_right_ones() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_error_summary_of_a_page_covers_the_whole_window() {
+async fn the_errors_of_the_whole_window_stand_beside_those_of_the_page() {
     let plant = plant().await;
     let small = plant.call("panda_diagnose_jobs", json!({"days": 20, "limit": 1})).await;
     let mut jobs: Vec<Value> = Vec::new();
     let mut arguments = json!({"days": 20, "limit": 1000});
     loop {
         let page = plant.call("panda_diagnose_jobs", arguments.clone()).await;
-        assert_eq!(page["error_summary"], small["error_summary"]);
+        assert_eq!(page["window"], small["window"]);
         jobs.extend(array(&page["jobs"]).iter().cloned());
         if page["pagination"]["has_more"] == json!(false) {
             break;
         }
         arguments["before_id"] = page["pagination"]["next_before_id"].clone();
     }
-    assert_eq!(small["error_summary"]["total_faulty_jobs"], json!(jobs.len()));
+    assert_eq!(small["error_summary"]["total_faulty_jobs"], 1);
+    assert_eq!(small["window"]["total_faulty_jobs"], json!(jobs.len()));
     // Counted by hand from the jobs themselves.
     let with = |component: &str| {
         jobs.iter().filter(|j| array(&j["errors"]).iter().any(|e| e["component"] == component)).count()
     };
     for component in ["pilot", "taskbuffer", "transformation", "supervisor"] {
-        assert_eq!(small["error_summary"]["by_component"][component], json!(with(component)), "{component}");
+        assert_eq!(small["window"]["by_component"][component], json!(with(component)), "{component}");
     }
 }
 
@@ -294,4 +295,15 @@ async fn destination_sites_are_those_of_all_jobs_of_a_pattern() {
         let told: Vec<&str> = array(&pattern["destination_sites"]).iter().filter_map(Value::as_str).collect();
         assert!(!told.is_empty() && told.iter().all(|t| seen.contains(*t)), "{told:?} against {seen:?}");
     }
+}
+
+#[tokio::test]
+async fn a_series_too_long_for_an_answer_is_refused() {
+    let plant = sqlite(&plan(), settings()).await;
+    let refused =
+        plant.try_call("panda_resource_usage", json!({"bucket": "hour"})).await.unwrap_err().to_string();
+    assert!(refused.contains("buckets are more than 400"), "{refused}");
+    let week = plant.call("panda_resource_usage", json!({"bucket": "hour", "days": 7})).await;
+    assert_eq!(week["series"].as_array().unwrap().len(), 169);
+    plant.close().await;
 }

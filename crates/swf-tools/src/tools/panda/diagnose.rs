@@ -55,7 +55,7 @@ pub struct DiagnoseJobs {
 /// A page of failed jobs.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Diagnosis {
-    /// Errors of the whole window.
+    /// Errors of this page.
     pub error_summary: Summary,
     /// The page.
     pub jobs: Vec<Map<String, Value>>,
@@ -65,7 +65,7 @@ pub struct Diagnosis {
     pub pagination: Pagination,
     /// Arguments in force.
     pub filters: Map<String, Value>,
-    /// Jobs of the whole window by status and component.
+    /// Errors of the whole window: jobs by status and component, the most frequent codes.
     pub window: Map<String, Value>,
     /// Whether failures that a retry made good were left out.
     pub retried_excluded: bool,
@@ -84,11 +84,11 @@ pub struct Diagnosis {
     pub dark: Vec<String>,
 }
 
-/// Errors of all jobs of the window, not of the page alone.
-#[derive(Debug, Default, Serialize, JsonSchema)]
+/// Errors of a page, as clients of the original know them.
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Summary {
-    /// Jobs.
-    pub total_faulty_jobs: i64,
+    /// Jobs of the page.
+    pub total_faulty_jobs: usize,
     /// Errors by component.
     pub by_component: Map<String, Value>,
     /// The most frequent codes, with meaning and advice.
@@ -136,22 +136,23 @@ impl DiagnoseJobs {
             let storage = jobs::destinations(panda, &catalog, &page.rows).await;
             Ok::<_, Error>((page, storage))
         };
-        let (listed, totals) = tokio::join!(listed, summary(panda, &catalog, &filter));
+        let (listed, totals) = tokio::join!(listed, of_window(panda, &catalog, &filter));
         let (page, storage) = listed?;
         let mut dark = page.dark;
         let storage = storage.unwrap_or_else(|why| {
             dark.push(why);
             HashMap::new()
         });
-        let (error_summary, window_totals) = totals.unwrap_or_else(|e| {
+        let window_errors = totals.unwrap_or_else(|e| {
             dark.push(format!("errors of the window: {e}"));
-            Default::default()
+            Map::new()
         });
         let errors: Vec<Vec<JobError>> = page.rows.iter().map(jobs::errors).collect();
+        let error_summary = of_page(&errors, &catalog);
         let rows = page.rows.iter().zip(&errors);
         let mut rows: Vec<_> =
             rows.map(|(row, errors)| diagnosed(row, errors, &storage, &columns, (cx, &catalog))).collect();
-        let around = COUNTS + serde_json::to_string(&error_summary).map_or(0, |t| t.len());
+        let around = COUNTS + serde_json::to_string(&(&error_summary, &window_errors)).map_or(0, |t| t.len());
         let (pagination, truncated) =
             paginate(cx, &mut rows, &page.rows, page.has_more, (self.before_id, limit), around);
         Ok(Diagnosis {
@@ -160,7 +161,7 @@ impl DiagnoseJobs {
             jobs: rows,
             pagination,
             filters: self.filters(),
-            window: window_totals,
+            window: window_errors,
             retried_excluded: filter.exclude_retried,
             truncated,
             monitor_urls: links(cx, panda, "/panda/diagnostics/", &arguments(self)),
@@ -238,49 +239,70 @@ fn diagnosed(
     out
 }
 
+fn of_page(jobs: &[Vec<JobError>], catalog: &Catalog) -> Summary {
+    let mut components: Vec<(&str, i64)> = Vec::new();
+    let mut codes: Vec<(&JobError, i64)> = Vec::new();
+    for error in jobs.iter().flatten() {
+        match components.iter_mut().find(|(c, _)| *c == error.component) {
+            Some((_, n)) => *n += 1,
+            None => components.push((error.component, 1)),
+        }
+        match codes.iter_mut().find(|(e, _)| e.component == error.component && e.code == error.code) {
+            Some((_, n)) => *n += 1,
+            None => codes.push((error, 1)),
+        }
+    }
+    // Equal ones stay in the order of their first appearance, as in the original.
+    codes.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    Summary {
+        total_faulty_jobs: jobs.len(),
+        top_error_codes: codes.into_iter().take(20).map(|(error, n)| top(catalog, error, n)).collect(),
+        by_component: components.into_iter().map(|(c, n)| (c.to_owned(), json!(n))).collect(),
+    }
+}
+
 /// Errors of the whole window: one pass over what is not remembered.
-async fn summary(
+async fn of_window(
     panda: &Panda,
     catalog: &Catalog,
     filter: &JobFilter,
-) -> Result<(Summary, Map<String, Value>), Error> {
+) -> Result<Map<String, Value>, Error> {
     let (counted, seen) = tokio::join!(
         counts::counts(panda, catalog, filter, &[Key::Status]),
         patterns::frequencies(panda, catalog, filter),
     );
     let (counted, seen) = (counted?.0, seen?);
-    let total: i64 = counted.iter().map(|c| c.jobs).sum();
-    let mut by_component: Map<String, Value> =
-        COMPONENTS.map(|(name, _)| (name.to_owned(), json!(0))).into_iter().collect();
-    let mut sums: Vec<(&str, i64)> = Vec::new();
+    let mut sums: Vec<(&str, i64)> = COMPONENTS.map(|(name, _)| (name, 0)).to_vec();
     for one in &seen {
         match sums.iter_mut().find(|(source, _)| *source == one.source) {
             Some((_, jobs)) => *jobs += one.jobs,
             None => sums.push((one.source, one.jobs)),
         }
     }
-    sums.sort_by_key(|(source, jobs)| (std::cmp::Reverse(*jobs), *source));
-    by_component.extend(sums.iter().map(|(source, jobs)| ((*source).to_owned(), json!(jobs))));
+    let by_component: Map<String, Value> =
+        sums.into_iter().map(|(source, jobs)| (source.to_owned(), json!(jobs))).collect();
+    let codes: Vec<Value> = seen.iter().take(20).map(|s| of_window_code(catalog, s)).collect();
     let mut window = Map::new();
-    window.insert("total_faulty_jobs".into(), total.into());
+    window.insert("total_faulty_jobs".into(), counted.iter().map(|c| c.jobs).sum::<i64>().into());
     window.insert("by_status".into(), Value::Object(by_status(counted.iter().map(|c| (c.key(0), c.jobs)))));
     window.insert("by_component".into(), Value::Object(by_component));
-    let summary = Summary {
-        total_faulty_jobs: total,
-        by_component: sums.into_iter().map(|(source, jobs)| (source.to_owned(), json!(jobs))).collect(),
-        top_error_codes: seen.iter().take(20).map(|s| top(catalog, s)).collect(),
-    };
-    Ok((summary, window))
+    window.insert("top_error_codes".into(), codes.into());
+    Ok(window)
 }
 
-fn top(catalog: &Catalog, seen: &Frequency) -> Value {
+fn of_window_code(catalog: &Catalog, seen: &Frequency) -> Value {
     let error = JobError { component: seen.source, code: seen.code.clone(), diag: Some(seen.diag.clone()) };
-    let mut out = error_json(&error);
+    top(catalog, &error, seen.jobs)
+}
+
+/// An error with its number, its meaning and advice.
+fn top(catalog: &Catalog, error: &JobError, count: i64) -> Value {
+    let mut out = error_json(error);
     if let Some(out) = out.as_object_mut() {
         let diag = out.remove("diag").unwrap_or_default();
-        out.insert("count".into(), seen.jobs.into());
+        out.insert("count".into(), count.into());
         out.insert("sample_diag".into(), diag);
-        if let Ok(Value::Object(words)) = serde_json::to_value(catalog.words().error(&error)) {
+        if let Ok(Value::Object(words)) = serde_json::to_value(catalog.words().error(error)) {
             out.extend(words);
         }
     }

@@ -67,6 +67,9 @@ pub struct Usage {
     pub synthetic: Option<bool>,
 }
 
+/// A longer series would not fit into an answer beside the rest.
+const POINTS: usize = 400;
+
 impl Tool for ResourceUsage {
     const NAME: &'static str = "panda_resource_usage";
     const TITLE: &'static str = "PanDA core-hours";
@@ -86,6 +89,8 @@ impl ResourceUsage {
         let panda = panda::of(cx)?;
         let window =
             Window::read(cx.now, self.days, 30.0, self.start_time.as_deref(), self.end_time.as_deref())?;
+        let until = window.end.unwrap_or(cx.now.naive_utc());
+        let starts = self.bucket.map(|b| b.few(window.start, until, POINTS)).transpose()?;
         let by_end = self.start_time.is_some() || self.end_time.is_some();
         let owned = |text: &Option<String>| given(text.as_ref()).map(str::to_owned);
         let filter = JobFilter {
@@ -125,7 +130,7 @@ impl ResourceUsage {
             by_resource_type: by("resource_type", good.iter(), |g| g.resource.clone()),
             lost,
             lost_by_site: by("site", bad.iter(), |g| g.site.clone()),
-            series: self.bucket.map(|b| series(b, &good, &bad, window, cx)),
+            series: starts.map(|starts| series(starts, &good, &bad)),
             window_of: if by_end { "endtime" } else { "modificationtime" }.into(),
             monitor_urls: links(cx, panda, "/panda/activity/", &arguments(self)),
             as_of: AsOf::new(cx, panda, Some(window)).with(&filter.used),
@@ -135,11 +140,9 @@ impl ResourceUsage {
 }
 
 /// One row a bucket, also where nothing ended.
-fn series(bucket: Bucket, good: &[Group], bad: &[Group], window: Window, cx: &Cx) -> Vec<Map<String, Value>> {
-    let mut rows: BTreeMap<String, (usage::Sums, usage::Sums)> = BTreeMap::new();
-    for start in bucket.all(window.start, window.end.unwrap_or(cx.now.naive_utc())) {
-        rows.entry(start).or_default();
-    }
+fn series(starts: Vec<String>, good: &[Group], bad: &[Group]) -> Vec<Map<String, Value>> {
+    let mut rows: BTreeMap<String, (usage::Sums, usage::Sums)> =
+        starts.into_iter().map(|start| (start, Default::default())).collect();
     for group in good {
         rows.entry(group.bucket.clone()).or_default().0 += group.sums;
     }

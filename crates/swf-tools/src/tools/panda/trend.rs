@@ -112,13 +112,7 @@ impl Trend {
             h if h <= 24.0 * 90.0 => Bucket::Day,
             _ => Bucket::Week,
         });
-        let starts = bucket.all(window.start, until - TimeDelta::microseconds(1));
-        if starts.len() > POINTS {
-            return Err(Error::invalid(
-                "bucket",
-                format!("{} buckets are more than {POINTS}: take longer ones", starts.len()),
-            ));
-        }
+        let starts = bucket.few(window.start, until - TimeDelta::microseconds(1), POINTS)?;
         let by = by(self.by.as_deref())?;
         let owned = |text: &Option<String>| given(text.as_ref()).map(str::to_owned);
         let filter = JobFilter {
