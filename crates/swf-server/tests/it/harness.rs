@@ -118,3 +118,15 @@ impl TestApp {
 pub async fn on_each<F: AsyncFn(TestApp)>(test: F) {
     testing::on_each_db(Some(&SCHEMA), async |db| test(TestApp::start(&db).await).await).await;
 }
+
+/// A service without broker and PanDA for which it is always the same moment.
+pub fn service_at(db: &swf_db::Db, now: chrono::DateTime<chrono::Utc>) -> Arc<Service> {
+    Arc::new(Service {
+        db: db.clone(),
+        panda: None,
+        bus: None,
+        clock: Clock::fixed(now),
+        settings: Settings::default(),
+        sources: Default::default(),
+    })
+}

@@ -1,28 +1,17 @@
 //! Old rows expire.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, TimeDelta, TimeZone, Utc};
 use swf_db::testing::{TestDb, on_each_db};
 use swf_db::{Db, Sql};
 use swf_server::retention;
+use swf_tools::lease;
 use swf_tools::retention::Policy;
 use swf_tools::tables::SCHEMA;
-use swf_tools::{Clock, Service, Settings, lease};
+
+use crate::harness::service_at;
 
 fn now() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 4, 21, 12, 0, 0).unwrap()
-}
-
-fn service(db: &Db) -> Arc<Service> {
-    Arc::new(Service {
-        db: db.clone(),
-        panda: None,
-        bus: None,
-        clock: Clock::fixed(now()),
-        settings: Settings::default(),
-        sources: Default::default(),
-    })
 }
 
 /// One row in each table that expires, this old.
@@ -72,10 +61,13 @@ async fn rows_go_when_their_age_is_reached_and_younger_ones_stay() {
         for days in [1, 31, 91, 366] {
             rows(&db, days, 1).await;
         }
-        let done = retention::round(&service(&db), &Policy::default(), "a").await.unwrap().unwrap();
+        let done = retention::round(&service_at(&db, now()), &Policy::default(), "a").await.unwrap().unwrap();
         assert_eq!(counts(&db).await, [1, 2, 2, 2, 3, 2]);
         assert_eq!(done.first(), Some(&("swf_applog", 3)));
-        assert_eq!(retention::round(&service(&db), &Policy::default(), "a").await.unwrap(), Some(vec![]));
+        assert_eq!(
+            retention::round(&service_at(&db, now()), &Policy::default(), "a").await.unwrap(),
+            Some(vec![])
+        );
     })
     .await;
 }
@@ -95,7 +87,7 @@ async fn zero_keeps_for_ever_and_more_than_a_batch_goes_in_several_statements() 
         assert_eq!(ledger.count(&db).await.unwrap(), 1203);
         assert_eq!(ledger.delete_some(&db).await.unwrap(), 500, "few at a time");
         let policy = Policy { logs: 0, ..Policy::default() };
-        let done = retention::round(&service(&db), &policy, "a").await.unwrap().unwrap();
+        let done = retention::round(&service_at(&db, now()), &policy, "a").await.unwrap().unwrap();
         assert!(done.contains(&("swfx_message_uid", 703)), "{done:?}");
         assert_eq!(counts(&db).await, [3, 0, 0, 0, 0, 0]);
     })
@@ -112,9 +104,11 @@ async fn in_a_database_that_django_made_only_swf_s_own_rows_go_unless_asked() {
         db.script(mark.into()).await.unwrap();
         rows(&db, 400, 1).await;
         let policy = Policy::default();
-        retention::round(&service(&db), &policy, "a").await.unwrap();
+        retention::round(&service_at(&db, now()), &policy, "a").await.unwrap();
         assert_eq!(counts(&db).await, [1, 1, 1, 0, 0, 0]);
-        retention::round(&service(&db), &Policy { django_tables: true, ..policy }, "a").await.unwrap();
+        retention::round(&service_at(&db, now()), &Policy { django_tables: true, ..policy }, "a")
+            .await
+            .unwrap();
         assert_eq!(counts(&db).await, [0; 6]);
     })
     .await;
@@ -124,7 +118,7 @@ async fn in_a_database_that_django_made_only_swf_s_own_rows_go_unless_asked() {
 async fn one_replica_at_a_time_deletes_and_a_dead_one_is_replaced() {
     on_each_db(Some(&SCHEMA), async |db: TestDb| {
         rows(&db, 400, 1).await;
-        let service = service(&db);
+        let service = service_at(&db, now());
         assert!(lease::take(&db, now(), "retention", "dead", TimeDelta::minutes(5)).await.unwrap());
         assert_eq!(retention::round(&service, &Policy::default(), "b").await.unwrap(), None);
         assert_eq!(counts(&db).await, [1; 6]);
@@ -142,7 +136,7 @@ async fn a_table_that_fails_holds_up_no_other() {
     on_each_db(Some(&SCHEMA), async |db: TestDb| {
         rows(&db, 400, 1).await;
         db.script("ALTER TABLE swf_workflow_messages RENAME TO swf_away".into()).await.unwrap();
-        let done = retention::round(&service(&db), &Policy::default(), "a").await.unwrap().unwrap();
+        let done = retention::round(&service_at(&db, now()), &Policy::default(), "a").await.unwrap().unwrap();
         assert_eq!(done.len(), 5, "{done:?}");
         assert!(lease::take(&db, now(), "retention", "b", TimeDelta::minutes(5)).await.unwrap());
     })

@@ -50,6 +50,28 @@ pub struct Rig {
     server: tokio::task::JoinHandle<anyhow::Result<()>>,
 }
 
+/// Starts a server that captures, on an address of its own; its URL, its end, and what it ended with.
+async fn serve(
+    app: Arc<App>,
+    mcp: mcp::Config,
+    connection: ClientConfig,
+) -> (String, CancellationToken, tokio::task::JoinHandle<anyhow::Result<()>>) {
+    let capture = ClientConfig { client_id: Some("monitor".into()), ..connection };
+    let capture_config = ingest::Config { destination: TOPIC.into(), durable: "monitor".into() };
+    let server = Server {
+        app,
+        prefix: "/swf-monitor".into(),
+        mcp,
+        capture: Some((Client::start(capture), capture_config)),
+        retention: Default::default(),
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/swf-monitor", listener.local_addr().unwrap());
+    let stop = CancellationToken::new();
+    let task = tokio::spawn(server.run(listener, stop.clone()));
+    (url, stop, task)
+}
+
 impl Rig {
     pub async fn start(db: &TestDb) -> Rig {
         Rig::with(db, Wishes::default()).await
@@ -74,19 +96,7 @@ impl Rig {
         });
         let auth = Auth::new(db.clone(), wishes.auth);
         let app = Arc::new(App::new(service, auth, wishes.rest, wishes.streams));
-        let capture = ClientConfig { client_id: Some("monitor".into()), ..connection };
-        let capture_config = ingest::Config { destination: TOPIC.into(), durable: "monitor".into() };
-        let server = Server {
-            app,
-            prefix: "/swf-monitor".into(),
-            mcp: wishes.mcp,
-            capture: Some((Client::start(capture), capture_config)),
-            retention: Default::default(),
-        };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/swf-monitor", listener.local_addr().unwrap());
-        let stop = CancellationToken::new();
-        let server = tokio::spawn(server.run(listener, stop.clone()));
+        let (url, stop, server) = serve(app, wishes.mcp, connection).await;
         bus.connected(PATIENCE).await.unwrap();
         let rig = Rig { url, db, token, http: reqwest::Client::new(), broker, bus, stop, server };
         rig.until("the capture has subscribed", async || {
@@ -113,19 +123,7 @@ impl Rig {
         });
         let auth = Auth::new(self.db.clone(), auth::Config::default());
         let app = Arc::new(App::new(service, auth, rest::Config::default(), sse::Config::default()));
-        let capture = ClientConfig { client_id: Some("monitor".into()), ..connection };
-        let capture_config = ingest::Config { destination: TOPIC.into(), durable: "monitor".into() };
-        let server = Server {
-            app,
-            prefix: "/swf-monitor".into(),
-            mcp: mcp::Config::default(),
-            capture: Some((Client::start(capture), capture_config)),
-            retention: Default::default(),
-        };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/swf-monitor", listener.local_addr().unwrap());
-        let stop = CancellationToken::new();
-        tokio::spawn(server.run(listener, stop.clone()));
+        let (url, stop, _) = serve(app, mcp::Config::default(), connection).await;
         (url, stop)
     }
 

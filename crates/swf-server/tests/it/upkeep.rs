@@ -8,7 +8,8 @@ use swf_db::testing::{TestDb, on_each_db};
 use swf_db::{Db, Json, Sql};
 use swf_server::upkeep;
 use swf_tools::tables::SCHEMA;
-use swf_tools::{Clock, Service, Settings};
+
+use crate::harness::service_at;
 
 fn now() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 4, 21, 12, 0, 0).unwrap()
@@ -16,17 +17,6 @@ fn now() -> DateTime<Utc> {
 
 fn ago(minutes: i64) -> DateTime<Utc> {
     now() - TimeDelta::minutes(minutes)
-}
-
-fn service(db: &Db) -> Arc<Service> {
-    Arc::new(Service {
-        db: db.clone(),
-        panda: None,
-        bus: None,
-        clock: Clock::fixed(now()),
-        settings: Settings::default(),
-        sources: Default::default(),
-    })
 }
 
 async fn agent(db: &Db, name: &str, kind: &str, namespace: &str, heard: i64) {
@@ -87,7 +77,7 @@ async fn a_silent_agent_is_shown_as_exited_and_its_last_state_is_kept() {
     on_each_db(Some(&SCHEMA), async |db: TestDb| {
         agent(&db, "gone", "DATA", "n", 6).await;
         agent(&db, "here", "DATA", "n", 4).await;
-        let service = service(&db);
+        let service = service_at(&db, now());
         assert_eq!(upkeep::mark_silent(&service).await.unwrap(), 1);
         assert_eq!(upkeep::mark_silent(&service).await.unwrap(), 0, "once only");
         let sql = Sql::new("SELECT instance_name, status, operational_state, metadata FROM swf_systemagent")
@@ -129,7 +119,7 @@ async fn executions_that_name_no_runner_are_closed_when_all_signs_of_life_are_ol
         }
         // Messages of other agents do not make them runners.
         message(&db, "namespace-gone", "data", 40).await;
-        let mut closed = upkeep::lost_executions(&service(&db)).await.unwrap();
+        let mut closed = upkeep::lost_executions(&service_at(&db, now())).await.unwrap();
         closed.sort();
         let mut expected: Vec<&str> = cases.iter().filter(|c| c.4).map(|c| c.0).collect();
         expected.sort();
@@ -149,7 +139,7 @@ async fn with_the_limit_off_they_are_left_open() {
     on_each_db(Some(&SCHEMA), async |db: TestDb| {
         agent(&db, "only-old", "workflow_runner", "quiet", 4500).await;
         execution(&db, "left", "quiet", json!({}), 5000).await;
-        let mut service = Arc::into_inner(service(&db)).unwrap();
+        let mut service = Arc::into_inner(service_at(&db, now())).unwrap();
         service.settings.lost_after = None;
         assert_eq!(upkeep::lost_executions(&service).await.unwrap(), Vec::<String>::new());
     })
